@@ -1,0 +1,121 @@
+"""Command lines of all jobs: conf/<job>.yaml and its groups, overridden by key=value, as one settings object.
+
+The only importer of Hydra. Every mistake is answered by one or two plain lines and a non-zero exit code.
+"""
+
+import dataclasses
+import difflib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.settings import RunError, SettingsError, build
+from pipeline.storage import StorageError
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """What a person typed, for messages that repeat it."""
+
+    job: str
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([f"python jobs/{self.job}.py", *self.arguments])
+
+
+Reshape = Callable[[dict[str, Any], Sequence[str]], dict[str, Any]]  # (configuration, keys that were typed) -> same
+
+
+def main(job: str, cls: type[T], run: Callable[[T], object], reshape: Reshape = lambda values, _: values) -> None:
+    """Compose the settings of a job from the process's arguments, run it, print what it returns, exit.
+
+    `reshape` turns the form in which people write keys into that of `cls`.
+    """
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(usage(job))
+        return
+    try:
+        config = compose_config(job, [a for a in arguments if a not in ("--cfg", "job")])
+        if "--cfg" in arguments:
+            print(OmegaConf.to_yaml(config, resolve=True), end="")
+            return
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        result = run(build(cls, reshape(cast("dict[str, Any]", values), typed(arguments))))
+    except (SettingsError, StorageError, RunError) as error:
+        sys.exit(f"{job}: {error}")
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"{job}: {explain(job, error)}")
+    except KeyboardInterrupt:
+        sys.exit(f"\n{job}: stopped; the same command goes on: {CommandLine(job, tuple(arguments))}")
+    if result is not None:
+        print(result)
+
+
+def compose_config(job: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a job. Raises Hydra's and OmegaConf's errors."""
+    added = [f"++{o}" if o.startswith("sweep.") else o for o in overrides]  # the one group whose keys are free
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose(job, overrides=added)
+
+
+def usage(job: str) -> str:
+    """conf/<job>.yaml itself, which explains every key, and the choices of its groups."""
+    text = (CONF / f"{job}.yaml").read_text("utf-8")
+    groups = re.findall(r"^  - (?:override )?/?(\w+): ", text, re.MULTILINE)
+    choices = [f"  {g}=" + "|".join(sorted(p.stem for p in (CONF / g).glob("*.yaml"))) for g in groups]
+    return text + ("\nGroups:\n" + "\n".join(choices) if choices else "")
+
+
+def explain(job: str, error: Exception) -> str:
+    """One of Hydra's errors in plain words."""
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1]
+        near = difflib.get_close_matches(key, known_keys(job), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"python jobs/{job}.py --help lists all keys"
+        return f"unknown key {key}; {hint}"
+    if match := re.search(r"Could not find '([^/']+)/([^']+)'", text):
+        names = sorted(p.stem for p in (CONF / match[1]).glob("*.yaml"))
+        return f"unknown {match[1]}={match[2]}; known: {', '.join(names)}"
+    if match := re.search(r"You must specify '([^']+)'|Missing mandatory value: (\S+)", text):
+        return f"{match[1] or match[2]}= must be given; python jobs/{job}.py --help explains it"
+    return " ".join(text.split("\n")[0].split())
+
+
+def known_keys(job: str) -> list[str]:
+    """Dotted names of all keys of a job with its default groups."""
+    config = OmegaConf.to_container(compose_config(job, required(job)), resolve=False)
+    return list(_flatten(config))
+
+
+def required(job: str) -> list[str]:
+    """Overrides that pick some choice for groups without a default, so that the rest can be listed."""
+    text = (CONF / f"{job}.yaml").read_text("utf-8")
+    return [f"{g}={min(p.stem for p in (CONF / g).glob('*.yaml'))}" for g in re.findall(r"- (\w+): \?\?\?", text)]
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    out = {}
+    for key, inner in value.items():
+        out |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return out
+
+
+def typed(arguments: Sequence[str]) -> list[str]:
+    """Keys that a person set."""
+    return [o.key_or_group for o in OverridesParser.create().parse_overrides(list(arguments))]

@@ -1,0 +1,63 @@
+"""Generate from paired Parquet: python jobs/generate.py key=value … (--help lists every key)."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.cli import main
+from pipeline import storage
+from pipeline.diffusion.schemes import scheme
+from pipeline.settings import Generate, SettingsError
+
+
+def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
+    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"]."""
+    guidance = dict(values["guidance"])
+    name, interval = guidance.pop("scheme"), guidance.pop("interval")
+    used = scheme(name).uses(values["task"]["conditions"])
+    for key in typed:
+        group, _, weight = key.partition(".")
+        if group == "guidance" and weight in guidance and weight not in used:
+            raise SettingsError(f"guidance={name} does not use {key}; it uses {', '.join(used) or 'no weight'}")
+    weights = {m: guidance[m] for m in used}
+    return {
+        **values,
+        "guidance": {"scheme": name, "interval": interval, "weights": weights},
+        "sweep": flat(values["sweep"]),
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested groups as dotted keys."""
+    out: dict[str, Any] = {}
+    for key, inner in values.items():
+        out |= flat(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {prefix + key: inner}
+    return out
+
+
+def absolute(settings: Generate) -> Generate:
+    """Relative local paths from here; under `ray job submit`, whose working directory is temporary, the output
+    from PIPELINE_OUTPUT_ROOT."""
+    root: str | Path = "."
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        root = os.environ.get("PIPELINE_OUTPUT_ROOT", Path.home() / "batch-diffusion")
+    model = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
+    return dataclasses.replace(
+        settings,
+        output=storage.absolute(settings.output, str(root)),
+        input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
+        model=dataclasses.replace(settings.model, **model),
+    )
+
+
+def generate(settings: Generate) -> str:
+    """The path of the report."""
+    from pipeline import run
+
+    return run.generate(absolute(settings))
+
+
+if __name__ == "__main__":
+    main("generate", Generate, generate, reshape)

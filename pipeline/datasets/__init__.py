@@ -1,0 +1,1 @@
+"""How the sample, training and evaluation sets are made."""

@@ -1,0 +1,37 @@
+"""A data set as one Parquet file: small row groups, uncompressed media, readable as Hugging Face images."""
+
+import collections
+import io
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import schema, storage
+from pipeline.datasets import openmoji
+from pipeline.settings import Prepare, SettingsError, resolve
+
+SOURCES = {"openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size))}
+
+
+def prepare(settings: Prepare) -> str:
+    """Write the data set; returns its path."""
+    if storage.stat_or_none(settings.output):
+        raise SettingsError(f"output={settings.output} exists already; name another or delete it")
+    make = SOURCES.get(settings.source) or (resolve(settings.source) if ":" in settings.source else None)
+    if make is None:
+        raise SettingsError(f"unknown source={settings.source}; known: {', '.join(SOURCES)}, or module:attribute")
+    table: pa.Table = make(settings)
+    storage.put_new(settings.output, to_parquet(table, settings.row_group_rows))
+    for split, rows in sorted(collections.Counter(table["split"].to_pylist()).items()):
+        print(f"{split}: {rows} rows", file=sys.stderr)
+    return settings.output
+
+
+def to_parquet(table: pa.Table, row_group_rows: int) -> bytes:
+    """The table as a Parquet file. Media are compressed already, so nothing else is."""
+    metadata = schema.huggingface_metadata(list(table.schema))
+    out = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), out, row_group_size=row_group_rows, compression="none")
+    return out.getvalue()

@@ -1,0 +1,38 @@
+"""Checkpoints of each family behind one signature (`sampler.Denoiser`); named in a task's `backend`."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny, DDPMScheduler, T2IAdapter, UNet2DConditionModel
+from torch import Tensor
+
+from pipeline.conditions import Condition, Conditions
+from pipeline.models import checkpoint, image
+from pipeline.models.fusion import Fusion, Keep
+
+
+class SketchToImageBackend:
+    """The project's own generator folder: unet, adapter, fusion, vae, scheduler (models/image.py)."""
+
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
+        parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
+        loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
+        self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
+        self.vae = checkpoint.load_part(folder, "vae", AutoencoderTiny).to(device).eval().requires_grad_(False)
+        self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
+        side = int(self.network.unet.config.sample_size)
+        self.latent_shape = (int(self.network.unet.config.in_channels), side, side)
+        self.device, self.dtype = device, dtype
+
+    def prepare(self, conditions: Conditions) -> dict[str, Condition]:
+        """The adapter's features of the sketches."""
+        return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
+
+    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
+        """v-prediction, in float32 whatever the network computes in."""
+        return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Pictures [B, 3, S, S] in [0, 1]."""
+        return image.decode(self.vae, x_0.float())

@@ -1,0 +1,78 @@
+"""The run as one Ray Data expression: shards -> load -> encode -> sample -> finish.
+
+One shard is one block from the first stage to the last: `from_items` with as many blocks as shards, whole
+blocks as batches, and no target size at which Ray would cut them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from pipeline.settings import Actors, SettingsError
+from pipeline.stages import Job
+from pipeline.stages.encode import Encode
+from pipeline.stages.finish import Finish
+from pipeline.stages.load import Load
+from pipeline.stages.sample import Sample
+
+WAVE_SHARDS = 20_000  # Ray Data slows down near 100,000 blocks
+SAMPLER_CPUS = 0.7  # leaves room on a two-core machine for the light stages beside two samplers
+LIGHT_CPUS = 0.05
+RESTARTS = {"max_restarts": 3, "max_task_retries": 2}  # Ray's own defaults are endless
+
+
+def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Generate these shards; yields a row of schema.MANIFEST as each is put."""
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None
+    actors = sized(job.settings.actors)
+    for start in range(0, len(shards), WAVE_SHARDS):
+        yield from _wave(job, shards[start : start + WAVE_SHARDS], actors).iter_rows()
+
+
+def sized(actors: Actors) -> int:
+    """Sampler actors: as asked, or as many as the cluster's GPUs, or CPUs, allow."""
+    resources = ray.cluster_resources()
+    if actors.gpus_per_sampler > resources.get("GPU", 0):
+        raise SettingsError(
+            f"actors.gpus_per_sampler={actors.gpus_per_sampler:g}, but the cluster has "
+            f"{resources.get('GPU', 0):g} GPUs; use cluster=local to sample on CPUs"
+        )
+    if actors.samplers:
+        return actors.samplers
+    if actors.gpus_per_sampler:
+        return int(resources["GPU"] / actors.gpus_per_sampler)
+    return max(1, int(resources["CPU"]))
+
+
+def _wave(job: Job, shards: Sequence[int], samplers: int) -> ray.data.Dataset:
+    actors = job.settings.actors
+    samplers = min(samplers, len(shards))
+    source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
+    loaded = _stage(source, Load, job, 1, num_cpus=LIGHT_CPUS)
+    encoded = _stage(loaded, Encode, job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder)
+    sampled = _stage(encoded, Sample, job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
+    return _stage(sampled, Finish, job, actors.finishers, num_cpus=LIGHT_CPUS)
+
+
+def _stage(source: ray.data.Dataset, cls: type, job: Job, size: int, **resources: float) -> ray.data.Dataset:
+    return source.map_batches(
+        cls,
+        fn_constructor_args=(job,),
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+        **{k: v for k, v in resources.items() if v},
+        **RESTARTS,
+    )
+
+
+def nodes() -> int:
+    """Nodes of the cluster that are alive."""
+    return sum(node["Alive"] for node in ray.nodes())
+
+

@@ -1,0 +1,151 @@
+"""What of a run stands in its store: the plan that was adopted, and which of its shards are done.
+
+    OUT/plan/<hash>-<n>.parquet   planned rows, a row group per shard
+    OUT/plan/plan.json            put create-only and last: of two planners the second adopts the first's plan
+    OUT/data/00000042.parquet     a shard is done exactly when its object exists
+    OUT/_SUCCESS                  the audit, written last
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import plan, storage
+from pipeline.plan import Cell
+from pipeline.seeds import digest
+from pipeline.settings import Generate, SettingsError
+from pipeline.storage import Stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One object of the plan."""
+
+    name: str
+    first: int  # its first shard
+    shards: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """plan.json: everything that a worker or an auditor needs to know of a run."""
+
+    fingerprint: str
+    identity: Mapping[str, Any]  # what another run into this output must agree on
+    cells: tuple[Cell, ...]
+    files: tuple[Stored, ...]
+    parts: tuple[Part, ...]
+    inputs: int
+    rows: int
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are, numbered from 0."""
+        return sum(p.shards for p in self.parts)
+
+    def to_json(self) -> bytes:
+        """As it is put."""
+        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Plan":
+        """As it was read."""
+        cells = tuple(Cell(c["name"], c["guidance"], tuple(c["drop"])) for c in values["cells"])
+        files = tuple(Stored(**f) for f in values["files"])
+        return cls(**{**values, "cells": cells, "files": files, "parts": tuple(Part(**p) for p in values["parts"])})
+
+
+def plan_uri(output: str) -> str:
+    """Where plan.json stands."""
+    return storage.join(output, "plan", "plan.json")
+
+
+def shard_uri(output: str, shard: int) -> str:
+    """Where a shard's result stands."""
+    return storage.join(output, "data", f"{shard:08d}.parquet")
+
+
+def success_uri(output: str) -> str:
+    """Where the audit stands."""
+    return storage.join(output, "_SUCCESS")
+
+
+def load(output: str) -> Plan | None:
+    """The plan of a run, None where there is none yet."""
+    uri = plan_uri(output)
+    return Plan.from_json(storage.read_json(uri)) if storage.stat_or_none(uri) else None
+
+
+def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
+    """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one."""
+    identity = json.loads(json.dumps(plan.identity(settings, weights)))
+    found = load(settings.output) or _make(settings, weights, identity)
+    if differing := _differences(found.identity, identity):
+        raise SettingsError(
+            f"{settings.output} holds a run with other settings ({', '.join(differing)}); "
+            "choose another output=, or repeat that run's settings to continue it"
+        )
+    return found
+
+
+def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
+    files = plan.input_files(settings.input)
+    for file in files[:1]:
+        plan.check_columns(settings.input, file, settings.where)
+    fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
+    inputs = plan.source_rows(settings.input, files, settings.where)
+    shards = plan.planned(settings, fingerprint, inputs)
+    parts: list[Part] = []
+    for number, (data, count, rows) in enumerate(plan.parts(shards)):
+        name = f"{digest(data).hex()}-{number:05d}.parquet"
+        storage.put_new(storage.join(settings.output, "plan", name), data)
+        parts.append(Part(name, sum(p.shards for p in parts), count, rows))
+    if not parts:
+        raise SettingsError(f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else ""))
+    grid = plan.cells(settings)
+    rows = sum(p.rows for p in parts)
+    made = Plan(
+        fingerprint, identity, grid, tuple(files), tuple(parts), rows // (len(grid) * settings.num_samples), rows
+    )
+    if storage.put_new(plan_uri(settings.output), made.to_json()):
+        return made
+    return Plan.from_json(storage.read_json(plan_uri(settings.output)))
+
+
+def _differences(there: Any, here: Any, at: str = "") -> list[str]:
+    """Dotted names of the keys in which two nested dictionaries differ."""
+    if not (isinstance(there, Mapping) and isinstance(here, Mapping)):
+        return [] if there == here else [at]
+    return [
+        name
+        for key in sorted({*there, *here})
+        for name in _differences(there.get(key), here.get(key), f"{at}.{key}" if at else key)
+    ]
+
+
+def shard_rows(output: str, made: Plan, shard: int) -> pa.Table:
+    """The planned rows (schema.PLAN) of one shard."""
+    part = next(p for p in made.parts if p.first <= shard < p.first + p.shards)
+    with storage.open_parquet(storage.join(output, "plan", part.name)) as parquet:
+        return parquet.read_row_group(shard - part.first)
+
+
+def done(output: str) -> list[int]:
+    """Numbers of the shards whose objects exist."""
+    return [int(o.uri.rsplit("/", 1)[-1].removesuffix(".parquet")) for o in data_objects(output)]
+
+
+def data_objects(output: str) -> Sequence[Stored]:
+    """The results that exist."""
+    return storage.list_objects(storage.join(output, "data"), ".parquet")
+
+
+def shard_facts(uri: str) -> dict[str, Any]:
+    """What stage `finish` wrote into an object's metadata: seconds of each stage, forwards of the network."""
+    with storage.open_parquet(uri) as parquet:
+        facts: dict[str, Any] = json.loads(parquet.schema_arrow.metadata[b"run"])
+    return facts

@@ -1,0 +1,117 @@
+"""Checkpoints: diffusers and open_clip folders, from a local path or any fsspec URI, and what names their content.
+
+A generator folder holds model_index.json and one folder for each part:
+
+    unet/ adapter/ fusion/ vae/     config.json + diffusion_pytorch_model.safetensors
+    scheduler/                      scheduler_config.json: the noise schedule of the training
+    clip/                           open_clip_config.json + open_clip_model.safetensors + tokenizer
+    checksums.json                  SHA-256 and size of every weight file, so that nobody reads gigabytes again
+
+Only safetensors are read: a pickle could execute anything.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.seeds import digest
+from pipeline.settings import SettingsError
+
+CHECKSUMS = "checksums.json"
+WEIGHTS = ".safetensors"
+
+
+def fetch(uri: str) -> Path:
+    """A local folder with the checkpoint's files: the folder itself, or a copy in the cache, made once per node."""
+    if storage.is_local(uri):
+        return Path(storage.filesystem(uri)[1])
+    target = cache_folder() / fingerprint(uri)
+    if not target.is_dir():
+        fs, path = storage.filesystem(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+            fs.get(path.rstrip("/") + "/", f"{temporary}/model/", recursive=True)
+            _rename(Path(temporary) / "model", target)
+    return target
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Move a finished folder into place; another process may have been first, with the same content."""
+    try:
+        os.rename(source, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def cache_folder() -> Path:
+    """Where fetched checkpoints are kept."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "batch-diffusion"
+
+
+def fingerprint(uri: str) -> str:
+    """Hash of a checkpoint's content: from checksums.json, else from the store's own versions, else read once."""
+    files = [f for f in storage.list_objects(uri) if not f.uri.endswith(CHECKSUMS)]
+    if not files:
+        raise SettingsError(f"model folder {uri} is empty or does not exist")
+    known = _known(uri)
+    local = storage.is_local(uri)
+    names = []
+    for file in files:
+        name = file.uri.removeprefix(uri.rstrip("/")).lstrip("/")
+        entry = known.get(name, {})
+        if entry.get("size") == file.size:
+            names.append(f"{name} {entry['sha256']}")
+        elif local:
+            names.append(f"{name} {sha256(fetch(uri) / name)}")
+        else:
+            names.append(f"{name} {file.version}")
+    return digest(*sorted(names)).hex()
+
+
+def _known(uri: str) -> Mapping[str, Mapping[str, Any]]:
+    sidecar = storage.join(uri, CHECKSUMS)
+    return storage.read_json(sidecar) if storage.stat_or_none(sidecar) else {}  # type: ignore[no-any-return]
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path) -> None:
+    """Write checksums.json over every file below a folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS)
+    sums = {str(p.relative_to(folder)): {"sha256": sha256(p), "size": p.stat().st_size} for p in files}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
+
+
+def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path) -> None:
+    """Write a generator folder from its diffusers parts (name -> object with save_pretrained) and its CLIP's folder."""
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    shutil.copytree(clip, folder / "clip", dirs_exist_ok=True)
+    index = {name: [type(part).__module__.split(".")[0], type(part).__name__] for name, part in parts.items()}
+    (folder / "model_index.json").write_text(
+        json.dumps({"_diffusers_version": importlib.metadata.version("diffusers"), **index}, indent=2) + "\n"
+    )
+    write_checksums(folder)
+
+
+def load_part(folder: Path, name: str, cls: Any) -> Any:
+    """One part of a generator folder. Raises SettingsError that names what is missing or does not fit."""
+    if not (folder / name).is_dir():
+        raise SettingsError(f"model folder {folder} has no part {name!r}")
+    try:
+        return cls.from_pretrained(folder / name, use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"{folder / name} cannot be loaded as {cls.__name__}: {error}") from error

@@ -1,0 +1,78 @@
+"""The sketch-to-image denoiser: a diffusers UNet in the latent space of a small autoencoder.
+
+Text reaches it as fused tokens through cross-attention, the sketch as T2I-Adapter features (Mou et al. 2023)
+added to the down blocks. Pictures are [B, 3, S, S] in [0, 1]; latents are [B, C, S/4, S/4].
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from diffusers import AutoencoderTiny, T2IAdapter, UNet2DConditionModel
+from torch import Tensor, nn
+
+from pipeline.conditions import Condition, Conditions
+from pipeline.models.fusion import Fusion, Keep
+
+
+class SketchToImage(nn.Module):
+    """UNet, adapter and fusion as one trainable network."""
+
+    def __init__(self, unet: UNet2DConditionModel, adapter: T2IAdapter, fusion: Fusion) -> None:
+        super().__init__()
+        self.unet, self.adapter, self.fusion = unet, adapter, fusion
+
+    def prepare(self, conditions: Conditions) -> dict[str, Condition]:
+        """Conditions with the sketch's pixels [B, 1, S, S] replaced by the adapter's features, once per batch."""
+        sketch = conditions["sketch"]
+        return {**conditions, "sketch": dataclasses.replace(sketch, maps=tuple(self.adapter(sketch.maps[0])))}
+
+    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
+        """Prediction [B, C, h, w] at x_t [B, C, h, w] and timesteps t [B], of what the scheduler expects."""
+        tokens, mask, maps = self.fusion(conditions, keep, t)
+        return self.unet(  # type: ignore[no-any-return]
+            x_t,
+            t,
+            encoder_hidden_states=tokens,
+            encoder_attention_mask=mask,
+            down_intrablock_additional_residuals=list(maps),
+        ).sample
+
+    def forward(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
+        """`denoise` of conditions that have not been prepared: one training step."""
+        return self.denoise(x_t, t, self.prepare(conditions), keep)
+
+
+def encode(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """Latents [B, C, S/4, S/4], scaled to unit variance, of pictures [B, 3, S, S] in [0, 1]."""
+    return vae.encode(pictures * 2 - 1).latents * vae.config.scaling_factor  # type: ignore[no-any-return]
+
+
+def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
+    """Pictures [B, 3, S, S] in [0, 1] of scaled latents [B, C, S/4, S/4]."""
+    return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[no-any-return]
+
+
+def build(image_size: int, latent_channels: int, widths: Mapping[str, int], channels: tuple[int, ...]) -> SketchToImage:
+    """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels."""
+    dim = channels[0]
+    deep = len(channels) - 1
+    unet = UNet2DConditionModel(
+        sample_size=image_size // 4,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * deep + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * deep,
+        cross_attention_dim=dim,
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+    )
+    adapter = T2IAdapter(in_channels=1, channels=list(channels), num_res_blocks=2, downscale_factor=4)
+    fusion = Fusion(
+        tokens={"text": widths["tokens"], "sketch": widths["pooled"]},
+        pooled={"text": widths["pooled"], "sketch": widths["pooled"]},
+        maps={"sketch": list(channels)},
+        dim=dim,
+    )
+    return SketchToImage(unet, adapter, fusion)
+

@@ -1,0 +1,109 @@
+"""One run from its settings to its report: plan, generate what is missing, audit, report.
+
+The same call continues a run that was interrupted: planned shards minus listed objects. If nothing is left,
+neither Ray nor a model is started. Every step leaves only whole objects behind.
+"""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipeline import audit, cluster, ledger, preview, progress, storage
+from pipeline.ledger import Plan
+from pipeline.models import checkpoint
+from pipeline.settings import Generate, RunError, SettingsError
+from pipeline.stages import Job
+
+JUDGE_FROM = 100  # rows that must be done before the share of failed ones can end a run
+
+
+def generate(settings: Generate) -> str:
+    """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
+    weights = {"model": checkpoint.fingerprint(settings.model.path), "judge": checkpoint.fingerprint(settings.model.judge)}
+    plan = ledger.adopt_or_make(settings, weights)
+    done = ledger.done(settings.output)
+    todo = sorted(set(range(plan.shards)) - set(done))
+    progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do; judge {weights['judge']}")
+    if settings.preview:
+        return preview.describe(plan, settings, list(_shards(settings, todo[:1], weights)), len(todo))
+    if todo:
+        _execute(settings, plan, todo, weights)
+    return conclude(settings, plan)
+
+
+def conclude(settings: Generate, plan: Plan) -> str:
+    """Audit the objects, write the report and then _SUCCESS."""
+    from pipeline.report.page import write_report
+
+    found = audit.audit(settings.output, plan)
+    if not found.holds:
+        raise RunError(f"the run is not complete: {found}; the same command goes on")
+    _check_failures(settings, found.failed, found.planned, found.reasons)
+    page = write_report(settings.output, plan)
+    audit.write_success(settings.output, found, {"fingerprint": plan.fingerprint})
+    progress.say(f"audit: {found}")
+    return page
+
+
+def _execute(settings: Generate, plan: Plan, todo: Sequence[int], weights: dict[str, str]) -> None:
+    ok = failed = 0
+    rows_done = plan.rows - sum(_rows_of(settings, plan, todo))
+    with progress.bar("rows", plan.rows, rows_done) as advance:
+        for row in _shards(settings, todo, weights):
+            ok, failed = ok + row["ok"], failed + row["failed"]
+            advance(row["ok"] + row["failed"], f"{failed:,} failed" if failed else "")
+            if ok + failed >= JUDGE_FROM:
+                _check_failures(settings, failed, ok + failed, None)
+
+
+def _shards(settings: Generate, todo: Sequence[int], weights: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Generate shards on Ray; yields the manifest row of each."""
+    from pipeline import flow
+
+    with cluster.connected(settings.cluster):
+        _refuse_local_paths(settings, flow.nodes())
+        try:
+            yield from flow.execute(Job(settings, provenance(settings, weights)), todo)
+        except cluster.faults() as error:
+            raise RunError(f"{cluster.cause(error)}; finished shards are kept, the same command goes on") from error
+
+
+def _rows_of(settings: Generate, plan: Plan, shards: Sequence[int]) -> Iterator[int]:
+    """Planned rows of some shards: a multiple of what every input gives, only the last shard may be smaller."""
+    grid = len(plan.cells) * settings.num_samples
+    full = max(1, settings.shard_rows // grid) * grid
+    for shard in shards:
+        yield min(full, plan.rows - shard * full)
+
+
+def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) -> None:
+    allowed = settings.failures.max_fraction
+    if failed <= allowed * done:
+        return
+    counted = reasons or audit.reasons(settings.output)
+    listed = ", ".join(f"{n:,} x {reason}" for reason, n in counted.items())
+    raise RunError(
+        f"{failed:,} of {done:,} rows failed, more than failures.max_fraction={allowed:g}: {listed}; "
+        "see the error column below data/, or allow more"
+    )
+
+
+def _refuse_local_paths(settings: Generate, nodes: int) -> None:
+    """Several nodes share no local folder unless they are told to."""
+    paths = {"output": settings.output, "input.path": settings.input.path, "model.path": settings.model.path}
+    for key, uri in paths.items():
+        if nodes > 1 and storage.is_local(uri) and not uri.startswith(storage.STARTER) and not settings.storage.shared:
+            raise SettingsError(
+                f"{key}={uri} is a local path, but the cluster has {nodes} nodes; "
+                "use an object store, or storage.shared=true if every node sees the same folder"
+            )
+
+
+def provenance(settings: Generate, weights: dict[str, str]) -> dict[str, str]:
+    """What every output row says of how it was made."""
+    packages = ("torch", "diffusers", "open_clip_torch", "ray")
+    versions = {p: importlib.metadata.version(p) for p in packages}
+    device = "cuda" if settings.actors.gpus_per_sampler else platform.machine()
+    shape = {"device": device, "dtype": settings.model.dtype, "batch_rows": str(settings.batch_size)}
+    return {**weights, **versions, **shape}

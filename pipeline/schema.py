@@ -1,0 +1,83 @@
+"""Arrow schemas of every table that crosses a process or reaches a store, and `check`.
+
+Images are encoded bytes in the form that Hugging Face `datasets` reads as its Image feature; embeddings are
+fixed-size lists of float16. Large columns carry 64-bit offsets, so that no shard meets the 2 GiB wall.
+"""
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+HF_IMAGE = pa.struct([pa.field("bytes", pa.large_binary()), pa.field("path", pa.string())])
+
+# plan/<hash>-<n>.parquet: one row group per shard
+PLAN = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("cell", pa.string(), nullable=False),
+        pa.field("sample_index", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("file", pa.int32(), nullable=False),  # index into plan.json's files
+        pa.field("row", pa.int64(), nullable=False),  # row number inside that file
+    ]
+)
+
+ERROR = pa.struct([pa.field(name, pa.string()) for name in ("stage", "kind", "message")])
+
+# What the run reports for each shard that is done, from the last stage to the driver.
+MANIFEST = pa.schema(
+    [
+        pa.field("shard", pa.int32()),
+        pa.field("ok", pa.int32()),
+        pa.field("failed", pa.int32()),
+        pa.field("put", pa.bool_()),  # False: another run had put this shard first
+        pa.field("bytes", pa.int64()),
+    ]
+)
+
+RESULTS: dict[str, list[pa.Field]] = {"image": [pa.field("image", HF_IMAGE)]}
+
+
+def output(
+    result: str, modalities: Sequence[str], scores: Sequence[str], embedding_dim: int, kept: Sequence[pa.Field] = ()
+) -> pa.Schema:
+    """Schema of data/<shard>.parquet for a task: `modalities` are the roles of its inputs, `kept` passes through."""
+    embedding = pa.list_(pa.float16(), embedding_dim)
+    fields = [
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("cell", pa.string(), nullable=False),
+        pa.field("sample_index", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # "ok" | "failed"
+        pa.field("error", ERROR),
+        *RESULTS[result],
+        pa.field("embedding", embedding),  # of the result, in the judge's space
+        pa.field("input_embeddings", pa.struct([pa.field(m, embedding) for m in modalities])),
+        pa.field("scores", pa.struct([pa.field(s, pa.float32()) for s in scores])),
+        pa.field("present", pa.struct([pa.field(m, pa.bool_()) for m in modalities])),
+        pa.field("guidance", pa.map_(pa.string(), pa.float32())),
+        pa.field("provenance", pa.map_(pa.string(), pa.string())),
+        *kept,
+    ]
+    return pa.schema(fields, metadata=huggingface_metadata(fields))
+
+
+def huggingface_metadata(fields: Sequence[pa.Field]) -> dict[str, str]:
+    """Schema metadata by which `datasets.load_dataset("parquet", …)` shows image columns as pictures."""
+    images = {f.name: {"_type": "Image"} for f in fields if f.type == HF_IMAGE}
+    return {"huggingface": json.dumps({"info": {"features": images}})} if images else {}
+
+
+def check(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table cast to `schema`. Raises ValueError naming the columns that are missing, unknown or null."""
+    missing, unknown = set(schema.names) - set(table.column_names), set(table.column_names) - set(schema.names)
+    if missing or unknown:
+        raise ValueError(f"columns missing: {sorted(missing)}; unknown: {sorted(unknown)}")
+    cast = table.select(schema.names).cast(schema)
+    if nulls := [f.name for f in schema if not f.nullable and cast[f.name].null_count]:
+        raise ValueError(f"null values in {nulls}")
+    return cast

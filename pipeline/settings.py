@@ -1,0 +1,248 @@
+"""Every setting of every job as frozen dataclasses: the only form in which configuration exists below jobs/.
+
+`build` turns the plain dictionary that jobs/cli.py composed from conf/ into one of them, strictly: unknown
+keys, missing keys and wrong types are refused with the full name of the key.
+"""
+
+import dataclasses
+import importlib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message says which and what to do."""
+
+
+class RunError(RuntimeError):
+    """A run that ended without its result; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """Where rows come from."""
+
+    path: str  # Parquet file, folder or glob; local or any fsspec URI
+    columns: Mapping[str, str | None]  # role -> column name in the file; None: this input has no such column
+    keep: tuple[str, ...]  # extra columns that pass through to the output
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is generated from what. A task is one file in conf/task."""
+
+    name: str
+    result: str  # kind of result: "image"
+    roles: Mapping[str, str]  # role of an input column -> kind of media: "text" | "image" | "sketch"
+    conditions: tuple[str, ...]  # roles that condition the sampler, in the order of chained guidance
+    encoders: Mapping[str, str]  # condition -> "module:attribute" of its encoder
+    backend: str  # "module:attribute" that loads model.path into a Denoiser
+    scores: Mapping[str, str]  # name -> "module:attribute" of a function of one scored sample
+    best_by: str  # score by which the report ranks rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Weights, as folders in diffusers or open_clip form; local or any fsspec URI."""
+
+    path: str  # the generator: UNet, adapter, fusion, autoencoder, scheduler and its conditioning CLIP
+    judge: str  # an open_clip folder that the generator has never seen; it alone scores
+    dtype: str  # "float32" | "bfloat16" | "float16"
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """How the predictions of several condition subsets are combined (diffusion/guidance.py)."""
+
+    scheme: str  # "none" | "single" | "composed" | "chained"
+    interval: tuple[float, float] | None  # sigma range in which guidance acts; None: everywhere
+    weights: Mapping[str, float]  # modality -> weight; "all" is the scale of scheme=single
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster of a job."""
+
+    address: str | None  # None: the cluster this process belongs to, else a local one for this job alone
+    object_store_bytes: int | None  # of a local one; None: Ray's default
+
+
+@dataclasses.dataclass(frozen=True)
+class Actors:
+    """Which resources the stages take. None of it changes a byte of any result."""
+
+    samplers: int  # 0: as many as the cluster's GPUs allow, or its CPUs if it has none
+    gpus_per_sampler: float
+    encoders: int
+    gpus_per_encoder: float
+    finishers: int  # processes that score, encode media and put
+
+
+@dataclasses.dataclass(frozen=True)
+class Failures:
+    """When a run that goes wrong as a whole is ended."""
+
+    max_fraction: float  # more failed rows than this, judged from 100 rows on and at the end, end the run
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """Facts about the stores that cannot be found out."""
+
+    shared: bool  # a local path is the same folder on every node
+
+
+@dataclasses.dataclass(frozen=True)
+class Generate:
+    """One run of jobs/generate.py."""
+
+    task: Task
+    input: Input
+    where: str | None  # e.g. "group == 'flags' and n > 3"; grammar in where.py
+    limit: int | None  # at most so many inputs; None: all
+    num_samples: int
+    seed: int
+    output: str
+    model: Model
+    guidance: Guidance
+    drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
+    sweep: Mapping[str, tuple[Any, ...]]  # "guidance.<modality>" or "drop" -> values; their product makes the cells
+    scheduler: str
+    steps: int
+    batch_size: int
+    shard_rows: int
+    failures: Failures
+    storage: Storage
+    cluster: Cluster
+    actors: Actors
+    preview: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What is trained."""
+
+    name: str
+    factory: str  # "module:attribute" of a train.loop.Stage
+    options: Mapping[str, Any]  # of that stage; its module says which
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimiser:
+    """How it is trained. AdamW, linear warm-up, then cosine decay to zero."""
+
+    epochs: int
+    passes: int  # times the rows are read in one epoch: an epoch is what lies between two checkpoints
+    batch_size: int  # per worker
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    ema_decay: float  # of the average of the weights, which is what is saved
+    clip_norm: float
+    precision: str  # "float32" | "bfloat16": autocast
+
+
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """Ray Train's workers."""
+
+    count: int
+    gpu: bool
+    threads: int  # torch threads of each worker on CPU
+    max_failures: int  # worker deaths that are survived by going back to the last checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """One run of jobs/train.py."""
+
+    stage: Stage
+    input: Input
+    train_where: str | None
+    val_where: str | None
+    seed: int
+    output: str
+    optimiser: Optimiser
+    workers: Workers
+    cluster: Cluster
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """Material that a data set is made from."""
+
+    path: str  # local folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepare:
+    """One run of jobs/prepare.py."""
+
+    source: str  # a name of datasets/prepare.py, or "module:attribute" of a function (Prepare) -> Table
+    input: Raw
+    output: str
+    image_size: int
+    row_group_rows: int
+
+
+def build(cls: type[T], values: Any, at: str = "") -> T:
+    """Dataclass `cls` from nested dictionaries; `at` is the prefix of key names in errors."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{at or 'the configuration'} must be a group of keys, not {values!r}")
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    prefix = f"{at}." if at else ""
+    if unknown := sorted(set(values) - set(names)):
+        raise SettingsError(f"unknown key {prefix}{unknown[0]}; known here: {', '.join(names)}")
+    if missing := [n for n in names if n not in values]:
+        raise SettingsError(f"missing key {prefix}{missing[0]}")
+    return cls(**{n: _convert(hints[n], values[n], prefix + n) for n in names})
+
+
+def _convert(hint: Any, value: Any, at: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return None if value is None else _convert(args[0], value, at)
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, at)
+    if origin is tuple:
+        return _tuple(args, value, at)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{at} must be a group of keys, not {value!r}")
+        return {str(k): _convert(args[1], v, f"{at}.{k}") for k, v in value.items()}
+    return value if hint is Any else _scalar(hint, value, at)
+
+
+def _tuple(args: tuple[Any, ...], value: Any, at: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingsError(f"{at} must be a list, as in {at}=[…], not {value!r}")
+    if args[-1] is Ellipsis:
+        return tuple(_convert(args[0], v, at) for v in value)
+    if len(value) != len(args):
+        raise SettingsError(f"{at} takes {len(args)} values, not {len(value)}")
+    return tuple(_convert(a, v, at) for a, v in zip(args, value, strict=True))
+
+
+def _scalar(hint: type, value: Any, at: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise SettingsError(f"{at} must be {_NAMES.get(hint, hint.__name__)}, not {value!r}")
+    return value
+
+
+def resolve(name: str) -> Any:
+    """The object that configuration names as "module:attribute": how users plug in code of their own."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"cannot import {name!r} (module:attribute): {error}") from error
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -1,0 +1,84 @@
+"""Encode: decode the media of a shard's inputs and turn them into evidence, once per input.
+
+Everything that is wrong with an input's own content becomes that row's error here. The encoders see batches
+of one fixed shape, so that no row's evidence depends on how many others there are.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pipeline import media, schema
+from pipeline.conditions import Condition, Encoder, EncoderContext
+from pipeline.conditions.clip import Clip, to_unit
+from pipeline.models import checkpoint
+from pipeline.settings import resolve
+from pipeline.stages import Job
+from pipeline.stages.blocks import column, condition_columns
+from pipeline.stages.decode import decode
+
+class Encode:
+    """Callable on the block that `Load` made; adds evidence, judge embeddings and errors. See the module."""
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(1)
+        self.settings = settings = job.settings
+        device = "cuda" if settings.actors.gpus_per_encoder and torch.cuda.is_available() else "cpu"
+        folder = str(checkpoint.fetch(settings.model.path))
+        context = EncoderContext(folder, device)
+        self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in settings.task.encoders.items()}
+        self.judge = Clip.load(str(checkpoint.fetch(settings.model.judge)), device)
+
+    @torch.no_grad()
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """The block with columns `<condition>.*`, `judge.<role>`, `present.<role>` and filled-in errors."""
+        began = time.monotonic()
+        values, errors = decode(block, self.settings.task.roles, self.settings.task.conditions)
+        added: dict[str, Any] = {}
+        for name, encoder in self.encoders.items():
+            added |= condition_columns(name, self._batched(encoder, values[name]))
+        for role, kind in self.settings.task.roles.items():
+            added[f"judge.{role}"] = column(self._judge(kind, values[role]))
+            added[f"present.{role}"] = pa.array([v is not None for v in values[role]])
+        table = block.set_column(block.column_names.index("error"), "error", pa.array(errors, schema.ERROR))
+        for name, array in added.items():
+            table = table.append_column(name, array)
+        return table.append_column("seconds.encode", pa.array([time.monotonic() - began] * len(table)))
+
+    def _batched(self, encoder: Encoder, values: Sequence[Any]) -> Condition:
+        """Evidence of all values, in batches of the settings' size; the last one is padded with missing values."""
+        size = self.settings.batch_size
+        found = [encoder([*values[i : i + size], *[None] * (i + size - len(values))]) for i in range(0, len(values), size)]
+        joined = Condition(
+            tokens=torch.cat([c.tokens for c in found]),
+            mask=torch.cat([c.mask for c in found]),
+            pooled=torch.cat([c.pooled for c in found]),
+            maps=tuple(torch.cat(level) for level in zip(*(c.maps for c in found), strict=True)),
+            present=torch.cat([c.present for c in found]),
+        )
+        return joined.each(lambda t: t[: len(values)])
+
+    def _judge(self, kind: str, values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Embeddings [N, E] in the judge's space; zeros for missing values."""
+        size = self.settings.batch_size
+        rows: list[Tensor] = []
+        for start in range(0, len(values), size):
+            batch = list(values[start : start + size])
+            batch += [None] * (size - len(batch))
+            embedded = self._judge_texts(batch) if kind == "text" else self._judge_pictures(batch)
+            rows.append(embedded.cpu() * torch.tensor([[v is not None] for v in batch]))
+        return torch.cat(rows)[: len(values)].numpy()
+
+    def _judge_texts(self, texts: Sequence[str | None]) -> Tensor:
+        return self.judge.embed_texts([t or "" for t in texts])[2]
+
+    def _judge_pictures(self, pictures: Sequence[media.Pixels | None]) -> Tensor:
+        side = self.judge.image_size
+        white = np.full((side, side, 3), 255, np.uint8)
+        fitted = [white if p is None else media.as_rgb(media.fit(p, side)) for p in pictures]
+        return self.judge.embed_images(to_unit(fitted))

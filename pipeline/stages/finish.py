@@ -1,0 +1,128 @@
+"""Finish, on CPU alone: score each result, encode it, and put the shard as one object, create-only."""
+
+import functools
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import ledger, media, schema, storage
+from pipeline.media import Pixels
+from pipeline.plan import Cell
+from pipeline.scores import Sample
+from pipeline.settings import resolve
+from pipeline.stages import Error, Job, attempt
+from pipeline.stages.blocks import array
+from pipeline.stages.decode import DECODERS
+
+KEEP = "keep."  # prefix of the columns that pass through
+
+
+class Finish:
+    """Callable on the block that `Sample` made; gives one row of schema.MANIFEST. See the module."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.settings = job, job.settings
+        self.scores: dict[str, Callable[[Sample], float]] = {n: resolve(s) for n, s in job.settings.task.scores.items()}
+        plan = ledger.load(job.settings.output)
+        self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Put the shard's object. An object that another run put first stays as it is."""
+        began = time.monotonic()
+        shard = block["shard"].drop_null()[0].as_py()
+        table = self._table(block)
+        data = to_parquet(table, {"seconds": _seconds(block, began), "forwards": block["forwards"][0].as_py()})
+        put = storage.put_new(ledger.shard_uri(self.settings.output, shard), data)
+        failed = sum(s == "failed" for s in table["status"].to_pylist())
+        row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
+        return pa.Table.from_pylist([row], schema.MANIFEST)
+
+    def _table(self, block: pa.Table) -> pa.Table:
+        """The shard's output rows."""
+        roles = self.settings.task.roles
+        pixels, embeddings = array(block, "pixels"), array(block, "embedding")
+        inputs = Inputs(block, roles, side=pixels.shape[1])
+        errors: list[Error | None] = block["error"].to_pylist()
+        rows: list[dict[str, Any]] = []
+        for i, row in enumerate(block.select(["row_id", "source_id", "cell", "sample_index", "seed"]).to_pylist()):
+            inputs.advance(i)
+            result: dict[str, Any] | None = None
+            if errors[i] is None:
+                result, errors[i] = attempt("score", "", functools.partial(self._result, pixels[i], embeddings[i], inputs))
+            rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
+        kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
+        declared = schema.output(self.settings.task.result, list(roles), list(self.scores), embeddings.shape[1], kept)
+        return schema.check(pa.Table.from_pylist(rows, declared), declared)
+
+    def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
+        """Columns that say how the row came about."""
+        return {
+            "status": "failed" if error else "ok",
+            "error": error,
+            "guidance": list(self.cells[cell].guidance.items()),
+            "provenance": list(self.job.provenance.items()),
+        }
+
+    def _result(self, pixels: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
+        """Columns of a row that went well."""
+        sample = Sample(pixels, inputs.values, embedding, inputs.embeddings)
+        scores = {name: score(sample) for name, score in self.scores.items()}
+        return {
+            "image": {"bytes": media.encode_webp(pixels), "path": None},
+            "embedding": embedding.astype(np.float16),
+            "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
+        }
+
+
+class Inputs:
+    """The input of the planned row at hand. Its media stand in the first of its planned rows."""
+
+    def __init__(self, block: pa.Table, roles: Mapping[str, str], side: int) -> None:
+        self.block, self.roles, self.side = block, roles, side
+        self.source_ids = block["source_id"].to_pylist()
+        self.judge = {role: array(block, f"judge.{role}") for role in roles}
+        self.kept_names = [n for n in block.column_names if n.startswith(KEEP)]
+        self.values: dict[str, Pixels | str] = {}
+        self.embeddings: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}
+
+    def advance(self, row: int) -> None:
+        """Move on to a planned row."""
+        if row and self.source_ids[row] == self.source_ids[row - 1]:
+            return
+        present = [r for r in self.roles if self.block[f"present.{r}"][row].as_py()]
+        self.values = {r: self._value(r, row) for r in present}
+        self.embeddings = {r: self.judge[r][row] for r in present}
+        self.kept = {n.removeprefix(KEEP): self.block[n][row].as_py() for n in self.kept_names}
+
+    def columns(self) -> dict[str, Any]:
+        """What the output says of the input."""
+        half = {r: e.astype(np.float16) for r, e in self.embeddings.items()}
+        present = {r: r in self.values for r in self.roles}
+        return {"input_embeddings": {r: half.get(r) for r in self.roles}, "present": present, **self.kept}
+
+    def _value(self, role: str, row: int) -> Pixels | str:
+        value = DECODERS[self.roles[role]](self.block[role][row].as_py())
+        return value if isinstance(value, str) else media.fit(value, self.side)
+
+
+def to_parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
+    """A shard's object: media are compressed already, so no column is. `facts` stand in the file's metadata."""
+    metadata = {**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()}
+    out = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), out, compression="none")
+    return out.getvalue()
+
+
+def _seconds(block: pa.Table, began: float) -> dict[str, float]:
+    """Seconds that each stage spent on this shard."""
+    names: Sequence[str] = [n for n in block.column_names if n.startswith("seconds.")]
+    spent = {n.removeprefix("seconds."): float(block[n].drop_null()[0].as_py()) for n in names}
+    return {**spent, "finish": time.monotonic() - began}

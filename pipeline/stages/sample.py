@@ -1,0 +1,113 @@
+"""Sample: draw every planned row of a shard, decode it, and embed it for the judge, all on one device.
+
+Batches have one fixed shape: the plan's order, cut every `batch_size` rows, the last padded. A row that has
+failed keeps its place as padding, so the others' bytes stay what they would have been without it.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from pipeline import ledger, schema
+from pipeline.conditions import Conditions
+from pipeline.conditions.clip import Clip
+from pipeline.diffusion import guidance
+from pipeline.diffusion.noise import generators
+from pipeline.diffusion.schemes import subsets
+from pipeline.diffusion.sampler import Denoiser, Guide, make_scheduler, sample
+from pipeline.models import checkpoint
+from pipeline.plan import Cell
+from pipeline.settings import resolve
+from pipeline.stages import Error, Job, failure
+from pipeline.stages.blocks import column, condition
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PADDING = {"source": 0, "cell": "", "seed": 0}
+
+
+class Sample:
+    """Callable on the block that `Encode` made; gives one row per planned row. See the module."""
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(1)
+        self.settings = settings = job.settings
+        self.device = "cuda" if settings.actors.gpus_per_sampler and torch.cuda.is_available() else "cpu"
+        folder = checkpoint.fetch(settings.model.path)
+        self.denoiser: Denoiser = resolve(settings.task.backend)(folder, self.device, DTYPES[settings.model.dtype])
+        self.judge = Clip.load(str(checkpoint.fetch(settings.model.judge)), self.device)
+        plan = ledger.load(settings.output)
+        self.cells: dict[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
+        weights = [c.guidance for c in self.cells.values()]
+        self.modalities = settings.task.conditions
+        self.subsets = subsets(settings.guidance.scheme, self.modalities, weights)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Planned rows with `pixels`, `embedding` and errors; an input's media stand in its first row only."""
+        began = time.monotonic()
+        evidence = {m: condition(block, m) for m in self.modalities}
+        rows = [{**p, "source": i} for i, planned in enumerate(block["planned"].to_pylist()) for p in planned]
+        pixels, embeddings, forwards = self._draw(evidence, rows)
+        errors = self._errors(block["error"].to_pylist(), rows, embeddings)
+        own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
+        own |= {"pixels": column(pixels), "embedding": column(np.nan_to_num(embeddings))}
+        own["error"] = pa.array(errors, schema.ERROR)
+        own |= {"seconds.sample": [time.monotonic() - began] * len(rows), "forwards": [forwards] * len(rows)}
+        heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
+        dropped = ["planned", "error", *_evidence_columns(block, self.modalities)]
+        source = [r["source"] for r in rows]
+        first = [s if not i or source[i - 1] != s else None for i, s in enumerate(source)]
+        light = block.drop_columns([*dropped, *heavy]).take(pa.array(source, pa.int32()))
+        carried = block.select(heavy).take(pa.array(first, pa.int32()))
+        return pa.table({**own, **_columns(light), **_columns(carried)})
+
+    def _draw(
+        self, evidence: Conditions, rows: Sequence[dict[str, Any]]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
+        """(pixels [R, H, W, 3], embeddings [R, E], rows put through the network) of all planned rows."""
+        size, pictures, embeddings, forwards = self.settings.batch_size, [], [], 0
+        for start in range(0, len(rows), size):
+            batch = [*rows[start : start + size]]
+            batch += [PADDING] * (size - len(batch))
+            drawn, used = self._batch(evidence, batch)
+            pictures.append(drawn)
+            embeddings.append(self.judge.embed_images(drawn).cpu())
+            forwards += used
+        joined = torch.cat(pictures)[: len(rows)]
+        as_bytes = (joined * 255).round().nan_to_num().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+        return as_bytes.numpy(), torch.cat(embeddings)[: len(rows)].numpy(), forwards
+
+    def _batch(self, evidence: Conditions, batch: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, int]:
+        """Pictures [B, 3, H, W] in [0, 1] of one batch of the static shape."""
+        cells = [self.cells.get(r["cell"]) or next(iter(self.cells.values())) for r in batch]
+        index = torch.tensor([r["source"] for r in batch])
+        conditions = {
+            m: c.rows(index).withhold(torch.tensor([m in cell.drop for cell in cells])) for m, c in evidence.items()
+        }
+        chosen = self.settings.guidance
+        branches = guidance.branches(chosen.scheme, self.modalities, self.subsets, [c.guidance for c in cells])
+        scheduler = make_scheduler(self.settings.scheduler, self.denoiser.scheduler_config)
+        noise = generators([r["seed"] for r in batch])
+        guide = Guide(branches, chosen.interval)
+        drawn = sample(self.denoiser, conditions, noise, scheduler, self.settings.steps, guide)
+        return self.denoiser.decode(drawn.x_0), drawn.forwards
+
+    def _errors(
+        self, inputs: Sequence[Error | None], rows: Sequence[dict[str, Any]], embeddings: NDArray[np.float32]
+    ) -> list[Error | None]:
+        """Each planned row's error: its input's, or that its result is not finite."""
+        finite = np.isfinite(embeddings).all(1)
+        bad = failure("sample", FloatingPointError("the result is not finite"))
+        return [inputs[r["source"]] or (None if good else bad) for r, good in zip(rows, finite, strict=True)]
+
+
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _evidence_columns(block: pa.Table, modalities: Sequence[str]) -> list[str]:
+    return [c for c in block.column_names if c.split(".")[0] in modalities and "." in c]

@@ -1,0 +1,199 @@
+"""One way to every store: URI -> fsspec filesystem; list, read, and put an object that did not exist before.
+
+Objects are put whole or not at all. On S3 a create-only put is `If-None-Match: *`; on a local disk it is
+`os.link` of a fsynced temporary file, since a rename would overwrite. Filesystems are built where they are
+used, never pickled: a pickled one would carry the secret key.
+"""
+
+import contextlib
+import dataclasses
+import glob
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+
+class StorageError(OSError):
+    """A path that cannot be used; the message says which and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """One object as its store lists it. `version` changes when its content does (etag, else size and mtime)."""
+
+    uri: str
+    size: int
+    version: str
+
+
+STARTER = "starter:"  # names what the package itself carries, wherever each process has it installed
+
+
+def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The filesystem of a URI and the path inside it. Plain paths are local; AWS_* variables rule s3://.
+
+    Listings are never cached: other processes write the same prefixes.
+    """
+    if uri.startswith(STARTER):
+        uri = str(Path(__file__).parent / "starter" / uri.removeprefix(STARTER))
+    protocol, _, _ = uri.partition("://") if "://" in uri else ("file", "", "")
+    try:
+        options: dict[str, Any] = {"use_listings_cache": False} if protocol == "s3" else {}
+        return fsspec.core.url_to_fs(uri, **options)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"cannot open {uri}: {error}") from error
+
+
+def is_local(uri: str) -> bool:
+    """True for plain paths, file:// URIs and what the package carries."""
+    return isinstance(filesystem(uri)[0], LocalFileSystem)
+
+
+def absolute(uri: str, root: str = ".") -> str:
+    """The URI, a relative local path made absolute from `root`: workers have other working directories."""
+    relative = "://" not in uri and not uri.startswith(STARTER)
+    return os.path.abspath(os.path.join(root, uri)) if relative else uri  # noqa: PTH100, PTH118
+
+
+def join(uri: str, *parts: str) -> str:
+    """URI of an object below a prefix."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def list_objects(prefix: str, suffix: str = "") -> list[Stored]:
+    """Objects (never folders) below a prefix, sorted by name. A prefix without objects is an empty list."""
+    fs, path = filesystem(prefix)
+    fs.invalidate_cache()
+    try:
+        found = fs.find(path, detail=True)
+    except FileNotFoundError:
+        return []
+    return [
+        Stored(join(prefix, name.removeprefix(path).lstrip("/")), int(info["size"]), _version(info))
+        for name, info in sorted(found.items())
+        if info["type"] == "file" and name.endswith(suffix) and not name.endswith("/")
+    ]
+
+
+def match_objects(pattern: str, suffix: str) -> list[Stored]:
+    """Objects named by an input path: one object, a folder, or a glob."""
+    if glob.has_magic(pattern):
+        fs, path = filesystem(pattern)
+        return [stat(str(fs.unstrip_protocol(name))) for name in sorted(fs.glob(path)) if name.endswith(suffix)]
+    found = stat_or_none(pattern)
+    return [found] if found else list_objects(pattern, suffix)
+
+
+def stat(uri: str) -> Stored:
+    """One object's size and version. Raises StorageError where there is none."""
+    if found := stat_or_none(uri):
+        return found
+    raise StorageError(f"there is no object {uri}")
+
+
+def stat_or_none(uri: str) -> Stored | None:
+    """As `stat`, None where there is no such object (a folder is not an object)."""
+    fs, path = filesystem(uri)
+    try:
+        info = fs.info(path)
+    except FileNotFoundError:
+        return None
+    return Stored(uri, int(info["size"]), _version(info)) if info["type"] == "file" else None
+
+
+def read(uri: str) -> bytes:
+    """Content of an object. Raises StorageError where there is none."""
+    fs, path = filesystem(uri)
+    try:
+        return bytes(fs.cat_file(path))
+    except FileNotFoundError as error:
+        raise StorageError(f"there is no object {uri}") from error
+
+
+def read_json(uri: str) -> Any:
+    """Content of a JSON object."""
+    return json.loads(read(uri))
+
+
+def put(uri: str, data: bytes) -> None:
+    """Put an object that may be replaced (a report), whole or not at all."""
+    fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        os.replace(_temporary(Path(path), data), path)
+    else:
+        fs.pipe_file(path, data)
+
+
+def put_new(uri: str, data: bytes) -> bool:
+    """Put an object that must not exist yet, whole or not at all. False: there was one, and it is untouched."""
+    fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        return _link_new(Path(path), data)
+    try:
+        fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if _status(error) != 412:  # 412 Precondition Failed: the object exists
+            raise
+        return False
+    return True
+
+
+def remove(uri: str) -> None:
+    """Delete one object."""
+    fs, path = filesystem(uri)
+    fs.rm_file(path)
+
+
+def _link_new(path: Path, data: bytes) -> bool:
+    temporary = _temporary(path, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    """A fsynced file beside `path`. Its name has no suffix that any listing asks for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _version(info: dict[str, Any]) -> str:
+    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    return str(tag).strip('"') if tag else f"{info['size']}-{info.get('mtime', '')}"
+
+
+def _status(error: BaseException) -> int:
+    """HTTP status of the store's answer behind an OSError, 0 where there is none."""
+    response = getattr(error.__cause__, "response", {})
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextlib.contextmanager
+def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of any store. Raises StorageError for bytes that are not Parquet."""
+    fs, path = filesystem(uri)
+    with fs.open(path, "rb") as file:
+        try:
+            parquet = pq.ParquetFile(file)
+        except pa.ArrowInvalid as error:
+            raise StorageError(f"{uri} is not a readable Parquet file: {error}") from error
+        yield parquet

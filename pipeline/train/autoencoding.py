@@ -1,0 +1,83 @@
+"""stage=autoencode: a tiny autoencoder (TAESD's layout, AutoencoderTiny), 64 px -> 16 x 16 latents.
+
+Loss: mean absolute error of the pixels and of their horizontal and vertical differences, which keeps thin
+lines sharp without an adversary, plus a pull of each latent channel towards zero mean and unit variance,
+which is what the denoiser's noise schedule expects.
+
+Options: `channels` of the convolutions, `latent_channels`, `blocks` per level.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor, nn
+
+from pipeline.settings import Train
+from pipeline.train.data import Batch, augment, to_tensors
+
+DIFFERENCES, MOMENTS = 0.5, 0.1  # weights of the loss terms beside the pixels'
+
+
+class Reconstruction(nn.Module):
+    """An autoencoder whose forward is one training step."""
+
+    def __init__(self, vae: AutoencoderTiny) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """(reconstruction [B, 3, S, S], latents [B, C, S/4, S/4]) of pictures in [-1, 1]."""
+        latents = self.vae.encode(pictures).latents
+        return self.vae.decode(latents).sample, latents
+
+
+class Autoencoding:
+    """Stage (train/loop.py) of stage=autoencode."""
+
+    def __init__(self, network: Reconstruction) -> None:
+        self.network: nn.Module = network
+        self.latent_std = 1.0
+
+    @classmethod
+    def create(cls, settings: Train) -> Self:
+        """Two halvings: the first level keeps the size."""
+        options = settings.stage.options
+        vae = AutoencoderTiny(
+            encoder_block_out_channels=(options["channels"],) * 3,
+            decoder_block_out_channels=(options["channels"],) * 3,
+            num_encoder_blocks=(1, *(options["blocks"],) * 2),
+            num_decoder_blocks=(*(options["blocks"],) * 2, 1),
+            latent_channels=options["latent_channels"],
+            scaling_factor=1.0,
+        )
+        return cls(Reconstruction(vae).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Pixels, differences and moments."""
+        image, _ = to_tensors(batch)
+        pictures = augment(image, generator, torch.ones(len(image), dtype=torch.bool)) * 2 - 1
+        output, latents = network(pictures.contiguous(memory_format=torch.channels_last))
+        error, z = output.float() - pictures, latents.float()
+        moments = z.mean((0, 2, 3)).square().mean() + (z.std((0, 2, 3)) - 1).square().mean()
+        return error.abs().mean() + DIFFERENCES * differences(error) + MOMENTS * moments
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """Peak signal-to-noise ratio in dB, averaged over pictures."""
+        image, _ = to_tensors(batch)
+        output, latents = network(image * 2 - 1)
+        mse = (output.clamp(-1, 1) / 2 + 0.5 - image).square().mean((1, 2, 3))
+        self.latent_std = float(latents.std())
+        return {"psnr": float((-10 * mse.log10()).mean()), "latent_std": self.latent_std}
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """A diffusers folder whose scaling_factor brings latents to unit variance."""
+        network.vae.register_to_config(scaling_factor=1 / self.latent_std)  # type: ignore[union-attr, operator]
+        network.vae.save_pretrained(folder)  # type: ignore[union-attr, operator]
+
+
+def differences(error: Tensor) -> Tensor:
+    """Mean absolute difference between neighbouring pixels of [B, C, H, W], both directions added."""
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()

@@ -1,0 +1,114 @@
+"""Parquet pairs -> shuffled batches of arrays, through Ray Data: read, filtered and decoded off the trainer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline import media, storage, where
+from pipeline.settings import Input, SettingsError
+
+SHUFFLE_ROWS = 4096  # rows among which each worker draws its batches
+Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
+
+
+def rows(source: Input, condition: str | None, image_size: int) -> ray.data.Dataset:
+    """Rows of the input that match `condition`: text and tags as str, image and sketch as raw pixels of one size."""
+    files = storage.match_objects(source.path, ".parquet")
+    if not files:
+        raise SettingsError(f"input.path={source.path} names no Parquet file")
+    groups = [{"uri": f.uri, "group": g} for f in files for g in range(_parquet(f.uri).metadata.num_row_groups)]
+    columns = {role: name for role, name in source.columns.items() if name}
+
+    def read(unit: pa.Table) -> pa.Table:
+        table = _read_group(unit["uri"][0].as_py(), unit["group"][0].as_py(), columns, condition)
+        return _decode(table, image_size)
+
+    items = ray.data.from_items(groups, override_num_blocks=len(groups))
+    return items.map_batches(read, batch_size=1, batch_format="pyarrow")
+
+
+def _parquet(uri: str) -> pq.ParquetFile:
+    fs, path = storage.filesystem(uri)
+    return pq.ParquetFile(fs.open(path, "rb"))
+
+
+def _read_group(uri: str, group: int, columns: dict[str, str], condition: str | None) -> pa.Table:
+    expression, needed = where.parse(condition) if condition else (None, ())
+    table = _parquet(uri).read_row_group(group, columns=[*dict.fromkeys([*columns.values(), *needed])])
+    if expression is not None:
+        table = table.filter(expression)
+    return pa.table({role: table[name] for role, name in columns.items()})
+
+
+def _decode(table: pa.Table, size: int) -> pa.Table:
+    bounds = media.Bounds()
+    decoders = {"image": media.decode_image, "sketch": media.decode_sketch}
+    out: dict[str, pa.Array] = {}
+    for role in table.column_names:
+        values = table[role].to_pylist()
+        if role in decoders:
+            pictures = [media.fit(decoders[role](media.field_bytes(v) or b"", bounds), size) for v in values]
+            out[role] = pa.array([p.tobytes() for p in pictures], pa.binary())
+        else:
+            out[role] = pa.array([media.field_text(v, bounds) or "" for v in values], pa.string())
+    return pa.table(out)
+
+
+def batches(shard: Any, batch_size: int, passes: int, seed: int) -> Iterator[Batch]:
+    """Shuffled batches of one epoch, `passes` times over the shard; the last, smaller batch is dropped."""
+    for index in range(passes):
+        yield from shard.iter_batches(
+            batch_size=batch_size,
+            batch_format="numpy",
+            drop_last=True,
+            local_shuffle_buffer_size=max(SHUFFLE_ROWS, batch_size),
+            local_shuffle_seed=seed * 1_000_003 + index,
+        )
+
+
+def to_tensors(batch: Batch) -> tuple[Tensor, Tensor]:
+    """(image [B, 3, S, S], sketch [B, 1, S, S]) of a batch, in [0, 1]."""
+    sketch = _pixels(batch["sketch"])
+    size = round((sketch.numel() / len(batch["sketch"])) ** 0.5)
+    return _pixels(batch["image"]).view(-1, size, size, 3).permute(0, 3, 1, 2), sketch.view(-1, 1, size, size)
+
+
+def _pixels(column: Any) -> Tensor:
+    """All bytes of a column of raw pixels, in [0, 1]."""
+    return torch.frombuffer(bytearray(b"".join(column)), dtype=torch.uint8).float() / 255
+
+
+def caption(text: str, tags: str, rng: np.random.Generator) -> str:
+    """What a person might have typed: the annotation, three times in ten with some of the tags."""
+    words = [w.strip() for w in tags.split(",") if w.strip()]
+    if not words or rng.random() < 0.7:
+        return text
+    chosen = rng.choice(words, size=min(len(words), int(rng.integers(1, 4))), replace=False)
+    return ", ".join([text, *chosen.tolist()])
+
+
+def augment(pictures: Tensor, generator: torch.Generator, may_flip: Tensor) -> Tensor:
+    """Half of the pictures [B, C, S, S] in [0, 1] shrunk or grown and moved on their white ground; of those that
+    `may_flip` [B], half are mirrored. All channels of a row move together."""
+    rows = len(pictures)
+    moved = torch.rand(rows, generator=generator) < 0.5
+    scale = torch.where(moved, 0.85 + 0.4 * torch.rand(rows, generator=generator), torch.ones(rows))
+    mirror = torch.where(may_flip & (torch.rand(rows, generator=generator) < 0.5), -1.0, 1.0)
+    theta = torch.zeros(rows, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = scale * mirror, scale
+    theta[:, :, 2] = (torch.rand(rows, 2, generator=generator) - 0.5) * 0.3 * moved[:, None]
+    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    return 1 - F.grid_sample(1 - pictures, grid, align_corners=False)
+
+
+def may_mirror(texts: list[str]) -> Tensor:
+    """[B] whether a drawing stays true to its text in the mirror: not if it speaks of a side or holds letters."""
+    sided = ("left", "right", "clock", "letter", "button", "keycap", "flag", "digit", "sign")
+    return torch.tensor([not any(word in text for word in sided) for text in texts])

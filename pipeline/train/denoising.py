@@ -1,0 +1,114 @@
+"""stage=denoise: the conditional denoiser, in the latents of a frozen autoencoder, on a frozen CLIP's tokens.
+
+v-prediction (Salimans & Ho 2022): at x_t = a x_0 + s eps the target is v = a eps - s x_0. Each modality is
+dropped alone, and all of them together, in a share of the rows, so that the network can be asked with any
+subset (`keep`).
+
+Options: `clip` and `vae` folders, `channels` of the UNet's levels, `drop_each` and `drop_all` shares.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDPMScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.conditions import Conditions, EncoderContext
+from pipeline.conditions.clip import Clip, TextEncoder
+from pipeline.conditions.sketch import SketchEncoder
+from pipeline.models import checkpoint, image
+from pipeline.models.fusion import Keep
+from pipeline.settings import Train
+from pipeline.train.data import Batch, augment, caption, may_mirror, to_tensors
+
+MODALITIES = ("text", "sketch")
+
+
+class Denoising:
+    """Stage (train/loop.py) of stage=denoise."""
+
+    def __init__(self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]) -> None:
+        self.network: nn.Module = network
+        self.clip, self.vae, self.options = clip, vae.eval().requires_grad_(False), options
+        self.scheduler = noise_schedule()
+        self.alpha_bar = self.scheduler.alphas_cumprod
+        context = EncoderContext("", "cpu", {"clip": clip})
+        self.text, self.sketch = TextEncoder.load(context), SketchEncoder.load(context)
+
+    @classmethod
+    def create(cls, settings: Train) -> Self:
+        """A fresh denoiser over the given CLIP and autoencoder."""
+        options = settings.stage.options
+        clip = Clip.load(str(checkpoint.fetch(options["clip"])))
+        vae = AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"]))
+        network = image.build(clip.image_size, vae.config.latent_channels, clip.widths, tuple(options["channels"]))
+        return cls(network, clip, vae, options)
+
+    def conditions(self, texts: Sequence[str], sketch: Tensor) -> Conditions:
+        """Evidence of texts and sketches [B, 1, S, S] in [0, 1]."""
+        return {"text": self.text(texts), "sketch": self.sketch.of_tensor(sketch)}
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Mean squared error of v at uniformly drawn timesteps."""
+        picture, sketch = to_tensors(batch)
+        moved = augment(torch.cat([picture, sketch], 1), generator, may_mirror(list(batch["text"])))
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
+        conditions = self.conditions(texts, moved[:, 3:])
+        return self.error(network, moved[:, :3], conditions, self.draw_keep(len(texts), generator), generator)
+
+    def error(
+        self, network: nn.Module, picture: Tensor, conditions: Conditions, keep: Keep, generator: torch.Generator
+    ) -> Tensor:
+        """Loss on pictures [B, 3, S, S] whose conditions are known."""
+        with torch.no_grad():
+            x_0 = image.encode(self.vae, picture).float()
+        t = torch.randint(1000, (len(x_0),), generator=generator)
+        eps = torch.randn(x_0.shape, generator=generator)
+        alpha_bar = self.alpha_bar[t].view(-1, 1, 1, 1)
+        a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        prediction = network(a * x_0 + s * eps, t, conditions, keep)
+        return F.mse_loss(prediction.float(), a * eps - s * x_0)
+
+    def draw_keep(self, rows: int, generator: torch.Generator) -> Keep:
+        """Which modalities each row may see: disjoint shares drop one of them, or all."""
+        each, everything = self.options["drop_each"], self.options["drop_all"]
+        u = torch.rand(rows, generator=generator)
+        start = {m: everything + k * each for k, m in enumerate(MODALITIES)}
+        return {m: (u >= everything) & ~((u >= lo) & (u < lo + each)) for m, lo in start.items()}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """The loss with all conditions and with none, on fixed noise: their gap is what the conditions tell."""
+        picture, sketch = to_tensors(batch)
+        conditions = self.conditions(list(batch["text"]), sketch)
+        figures = {}
+        for name, kept in {"all": MODALITIES, "text": ("text",), "sketch": ("sketch",), "none": ()}.items():
+            keep = {m: torch.full((len(picture),), m in kept) for m in MODALITIES}
+            figures[f"loss_{name}"] = float(
+                self.error(network, picture, conditions, keep, torch.Generator().manual_seed(0))
+            )
+        return figures
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """A whole generator: unet, adapter, fusion, vae, scheduler, clip, model_index.json, checksums."""
+        parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
+        parts |= {"vae": self.vae, "scheduler": self.scheduler}
+        checkpoint.save_generator(folder, parts, checkpoint.fetch(self.options["clip"]))
+
+
+def noise_schedule() -> DDPMScheduler:
+    """DDPM's linear betas (Ho et al. 2020): almost no signal is left at the end, so white grounds come out white."""
+    return DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_start=1e-4,
+        beta_end=2e-2,
+        beta_schedule="linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )

@@ -1,0 +1,117 @@
+"""Tiny random-weight models and inputs in exactly the forms that real ones have: fast, and just as loadable."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from diffusers import AutoencoderTiny
+from PIL import Image, ImageDraw
+
+from pipeline.conditions.clip import Clip
+from pipeline.models import checkpoint, image
+from pipeline.schema import HF_IMAGE
+from pipeline.train.alignment import Alignment
+from pipeline.train.denoising import noise_schedule
+from pipeline.train.tokenizer import learn
+
+SIZE = 32
+COLOURS = ("red", "green", "blue", "yellow", "black")
+CLIP_OPTIONS = {
+    "image_size": SIZE,
+    "tower": "vit",
+    "width": 32,
+    "layers": 1,
+    "text_width": 32,
+    "text_layers": 1,
+    "embed_dim": 16,
+    "vocabulary": 300,
+    "context_length": 12,
+}
+
+
+def clip_folder(folder: Path, seed: int) -> Path:
+    """A random CLIP as an open_clip folder with checksums."""
+    torch.manual_seed(seed)
+    tokenizer = learn([f"a {c} box" for c in COLOURS], CLIP_OPTIONS["vocabulary"], CLIP_OPTIONS["context_length"])
+    stage = Alignment.with_tokenizer(CLIP_OPTIONS, tokenizer)
+    stage.save(stage.network, folder)
+    checkpoint.write_checksums(folder)
+    return folder
+
+
+def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
+    """A random sketch-to-image generator."""
+    torch.manual_seed(seed)
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+        latent_channels=4,
+    )
+    network = image.build(SIZE, 4, Clip.load(str(clip)).widths, (32, 32))
+    with torch.no_grad():  # open the gates, or conditions would have no say in a random network
+        network.fusion.gate[-1].bias.fill_(1.0)
+    parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
+    checkpoint.save_generator(folder, {**parts, "vae": vae, "scheduler": noise_schedule()}, clip)
+    return folder
+
+
+def picture(index: int) -> tuple[Image.Image, Image.Image]:
+    """(coloured box, its outline)."""
+    rng = np.random.default_rng(index)
+    x, y = rng.integers(2, 12, 2).tolist()
+    box = (x, y, x + int(rng.integers(8, 18)), y + int(rng.integers(8, 18)))
+    colour, sketch = Image.new("RGB", (SIZE, SIZE), "white"), Image.new("L", (SIZE, SIZE), 255)
+    ImageDraw.Draw(colour).rectangle(box, COLOURS[index % len(COLOURS)], "black")
+    ImageDraw.Draw(sketch).rectangle(box, None, 0)
+    return colour, sketch
+
+
+def png(drawn: Image.Image) -> bytes:
+    """As PNG bytes."""
+    out = io.BytesIO()
+    drawn.save(out, "PNG")
+    return out.getvalue()
+
+
+def rows(count: int) -> list[dict[str, object]]:
+    """Paired rows: id, text, image, sketch, group."""
+    made = []
+    for i in range(count):
+        colour, sketch = picture(i)
+        made.append(
+            {
+                "id": f"box-{i:03d}",
+                "text": f"a {COLOURS[i % len(COLOURS)]} box",
+                "tags": "square, shape",
+                "image": {"bytes": png(colour), "path": None},
+                "sketch": {"bytes": png(sketch), "path": None},
+                "group": "even" if i % 2 == 0 else "odd",
+                "n": i,
+            }
+        )
+    return made
+
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("tags", pa.string()),
+        ("image", HF_IMAGE),
+        ("sketch", HF_IMAGE),
+        ("group", pa.string()),
+        ("n", pa.int64()),
+    ]
+)
+
+
+def write(path: Path, made: list[dict[str, object]], row_group_rows: int = 4) -> Path:
+    """Rows as a Parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(made, SCHEMA), path, row_group_size=row_group_rows)
+    return path
