@@ -92,7 +92,7 @@ def explain(job: str, error: Exception) -> str:
         return f"unknown {match[1]}={match[2]}; known: {', '.join(names)}"
     if match := re.search(r"You must specify '([^']+)'|Missing mandatory value: (\S+)", text):
         return f"{match[1] or match[2]}= must be given; python jobs/{job}.py --help explains it"
-    return " ".join(text.split("\n")[0].split())
+    return " ".join(text.split("\n", maxsplit=1)[0].split())
 
 
 def known_keys(job: str) -> list[str]:
@@ -110,7 +110,7 @@ def required(job: str) -> list[str]:
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
-    out = {}
+    out: dict[str, Any] = {}
     for key, inner in value.items():
         out |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     return out

@@ -1,14 +1,28 @@
 """Train one part of a generator: python jobs/train.py stage=align|autoencode|denoise output=… key=value …"""
 
+import dataclasses
+
 from jobs.cli import main
+from pipeline import storage
 from pipeline.settings import Train
+
+
+def absolute(settings: Train) -> Train:
+    """Relative local paths from here: training workers have working directories of their own."""
+    paths = {k: storage.absolute(v) for k, v in settings.stage.options.items() if k in ("clip", "vae")}
+    return dataclasses.replace(
+        settings,
+        output=storage.absolute(settings.output),
+        input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
+        stage=dataclasses.replace(settings.stage, options={**settings.stage.options, **paths}),
+    )
 
 
 def train(settings: Train) -> str:
     """The folder of the trained model."""
     from pipeline.train.fit import fit
 
-    return str(fit(settings))
+    return str(fit(absolute(settings)))
 
 
 if __name__ == "__main__":

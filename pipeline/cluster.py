@@ -32,9 +32,7 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
         return
     submitted = settings.address or os.environ.get("RAY_ADDRESS")
     local = {} if submitted else {"object_store_memory": settings.object_store_bytes, "include_dashboard": False}
-    ray.init(
-        address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local
-    )
+    ray.init(address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local)
     _quiet_data()
     try:
         yield

@@ -74,5 +74,3 @@ def _stage(source: ray.data.Dataset, cls: type, job: Job, size: int, **resources
 def nodes() -> int:
     """Nodes of the cluster that are alive."""
     return sum(node["Alive"] for node in ray.nodes())
-
-

@@ -1,9 +1,9 @@
 """What of a run stands in its store: the plan that was adopted, and which of its shards are done.
 
-    OUT/plan/<hash>-<n>.parquet   planned rows, a row group per shard
-    OUT/plan/plan.json            put create-only and last: of two planners the second adopts the first's plan
-    OUT/data/00000042.parquet     a shard is done exactly when its object exists
-    OUT/_SUCCESS                  the audit, written last
+OUT/plan/<hash>-<n>.parquet   planned rows, a row group per shard
+OUT/plan/plan.json            put create-only and last: of two planners the second adopts the first's plan
+OUT/data/00000042.parquet     a shard is done exactly when its object exists
+OUT/_SUCCESS                  the audit, written last
 """
 
 import dataclasses
@@ -105,7 +105,9 @@ def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str,
         storage.put_new(storage.join(settings.output, "plan", name), data)
         parts.append(Part(name, sum(p.shards for p in parts), count, rows))
     if not parts:
-        raise SettingsError(f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else ""))
+        raise SettingsError(
+            f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else "")
+        )
     grid = plan.cells(settings)
     rows = sum(p.rows for p in parts)
     made = Plan(

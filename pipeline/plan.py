@@ -100,12 +100,11 @@ def check_columns(source: Input, file: Stored, condition: str | None) -> None:
     """Raises SettingsError naming the first configured column that a file lacks."""
     with storage.open_parquet(file.uri) as parquet:
         there = parquet.schema_arrow.names
-    wanted = {f"input.columns.{role}": name for role, name in source.columns.items() if name}
-    wanted |= {"input.keep": name for name in source.keep}
-    wanted |= dict.fromkeys([], "") if condition is None else {"where": c for c in where.parse(condition)[1]}
-    for key, name in wanted.items():
+    wanted = [(f"input.columns.{role}", name) for role, name in source.columns.items() if name]
+    asked = where.parse(condition)[1] if condition else ()
+    for key, name in [*wanted, *(("input.keep", n) for n in source.keep), *(("where", n) for n in asked)]:
         if name not in there:
-            hint = f"; say {key}=null if there is none" if key.startswith("input.columns.") and key != "input.columns.id" else ""
+            hint = f"; name yours with {key}=…, or say {key}=null" if key.startswith("input.columns.") else ""
             raise SettingsError(f"{file.uri} has no column {name!r} ({key}); it has {', '.join(there)}{hint}")
 
 
@@ -126,7 +125,7 @@ def source_rows(source: Input, files: Sequence[Stored], condition: str | None) -
         for row, name in zip(table["__row"].to_pylist(), ids, strict=True):
             key = digest(name)
             if key in seen:
-                raise SettingsError(f"id {name!r} stands twice in the input (again at {file.uri}, row {row}); ids must be unique")
+                raise SettingsError(f"ids must be unique, but {name!r} stands twice (again in {file.uri}, row {row})")
             seen.add(key)
             yield number, row, name
 
@@ -140,7 +139,8 @@ def _ids(table: pa.Table, column: str | None, uri: str) -> list[str]:
         raise SettingsError(f"column {column!r} of {uri} holds floating-point numbers, which cannot be ids")
     if values.null_count:
         row = table["__row"][pc.index(values.is_null(), True).as_py()].as_py()
-        raise SettingsError(f"{uri} has a null id in row {row} (column {column!r}); give it one, or where=\"{column} is not None\"")
+        hint = f'give it one, or leave it out by where="{column} is not None"'
+        raise SettingsError(f"{uri} has a null id in row {row} (column {column!r}); {hint}")
     return [str(v) for v in values.to_pylist()]
 
 

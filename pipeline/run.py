@@ -15,16 +15,18 @@ from pipeline.models import checkpoint
 from pipeline.settings import Generate, RunError, SettingsError
 from pipeline.stages import Job
 
+WEIGHTS = {"model": "path", "judge": "judge"}  # what a run is made with -> the key of settings.model that names it
 JUDGE_FROM = 100  # rows that must be done before the share of failed ones can end a run
 
 
 def generate(settings: Generate) -> str:
     """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
-    weights = {"model": checkpoint.fingerprint(settings.model.path), "judge": checkpoint.fingerprint(settings.model.judge)}
+    weights = {name: checkpoint.fingerprint(getattr(settings.model, field)) for name, field in WEIGHTS.items()}
     plan = ledger.adopt_or_make(settings, weights)
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
-    progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do; judge {weights['judge']}")
+    progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
+    progress.say(f"judge of all CLIP scores: {weights['judge']}")
     if settings.preview:
         return preview.describe(plan, settings, list(_shards(settings, todo[:1], weights)), len(todo))
     if todo:

@@ -208,7 +208,7 @@ def _convert(hint: Any, value: Any, at: str) -> Any:
     if origin is types.UnionType:
         return None if value is None else _convert(args[0], value, at)
     if dataclasses.is_dataclass(hint):
-        return build(typing.cast(type, hint), value, at)
+        return build(typing.cast("type", hint), value, at)
     if origin is tuple:
         return _tuple(args, value, at)
     if origin is not None and issubclass(origin, Mapping):

@@ -60,7 +60,7 @@ def is_local(uri: str) -> bool:
 def absolute(uri: str, root: str = ".") -> str:
     """The URI, a relative local path made absolute from `root`: workers have other working directories."""
     relative = "://" not in uri and not uri.startswith(STARTER)
-    return os.path.abspath(os.path.join(root, uri)) if relative else uri  # noqa: PTH100, PTH118
+    return os.path.abspath(os.path.join(root, uri)) if relative else uri
 
 
 def join(uri: str, *parts: str) -> str:

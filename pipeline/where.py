@@ -1,8 +1,8 @@
 """The little language of `where=`: which input rows to take, as an Arrow expression. Never eval.
 
-    group == 'flags'                        == != < <= > >=
-    skin_tone is not None and n > 3         is None, is not None, and, or, not, parentheses
-    split in ['val', 'test']                in, not in
+group == 'flags'                        == != < <= > >=
+skin_tone is not None and n > 3         is None, is not None, and, or, not, parentheses
+split in ['val', 'test']                in, not in
 """
 
 import ast

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         pa.field("sketch", HF_IMAGE),
         pa.field("group", pa.string()),
         pa.field("slice", pa.string()),  # "drawings" | "flags"
+        pa.field("base", pa.string()),  # hexcode of the drawing without skin tone
         pa.field("skin_tone", pa.string()),  # the one tone named in the text; null for none or two
         pa.field("component", pa.int32()),  # rows of one component stand in one split
         pa.field("split", pa.string()),
@@ -87,9 +88,7 @@ def _drawing(folder: Path, record: dict[str, object], size: int) -> Drawing:
 
 def _render(svg: Path, size: int) -> bytes:
     return bytes(
-        resvg_py.svg_to_bytes(
-            svg_path=str(svg), width=size, height=size, background="#ffffff", skip_system_fonts=True
-        )
+        resvg_py.svg_to_bytes(svg_path=str(svg), width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
 
 
@@ -113,10 +112,10 @@ def components(drawings: Sequence[Drawing]) -> tuple[NDArray[np.int32], NDArray[
     alike = pairwise_f1([d.black for d in drawings]) >= NEAR_COPY
     bases = np.unique([d.base for d in drawings], return_inverse=True)[1]
     alike |= bases[:, None] == bases[None, :]
-    label = connected_components(csr_matrix(alike), directed=False)[1].astype(np.int32)
+    label = connected_components(csr_matrix(alike.astype(np.int8)), directed=False)[1].astype(np.int32)
     flag = label == label[next(i for i, d in enumerate(drawings) if d.text == "flag: France")]
     same = pairwise_difference([d.color for d, f in zip(drawings, flag, strict=True) if f]) <= NEAR_PICTURE
-    label[flag] = label.max() + 1 + connected_components(csr_matrix(same), directed=False)[1]
+    label[flag] = label.max() + 1 + connected_components(csr_matrix(same.astype(np.int8)), directed=False)[1]
     return label, flag
 
 
@@ -151,6 +150,7 @@ def table(drawings: Sequence[Drawing]) -> pa.Table:
         "sketch": [_image(d.black) for d in drawings],
         "group": [d.group for d in drawings],
         "slice": slices,
+        "base": [d.base for d in drawings],
         "skin_tone": [d.skin_tone for d in drawings],
         "component": label.tolist(),
         "split": split,
@@ -160,5 +160,3 @@ def table(drawings: Sequence[Drawing]) -> pa.Table:
 
 def _image(pixels: Pixels) -> dict[str, object]:
     return {"bytes": media.encode_png(pixels), "path": None}
-
-

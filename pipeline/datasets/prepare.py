@@ -12,7 +12,9 @@ from pipeline import schema, storage
 from pipeline.datasets import openmoji
 from pipeline.settings import Prepare, SettingsError, resolve
 
-SOURCES = {"openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size))}
+SOURCES = {
+    "openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size))
+}
 
 
 def prepare(settings: Prepare) -> str:

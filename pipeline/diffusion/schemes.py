@@ -30,7 +30,7 @@ class Scheme:
     reweigh: Any = None  # guidance.Reweigh of a dynamic scheme; None: the table's weights hold at every step
 
 
-def _none(modalities: Sequence[str], weights: Weights) -> Table:
+def _none(modalities: Sequence[str], _: Weights) -> Table:
     return {frozenset(modalities): 1.0}
 
 

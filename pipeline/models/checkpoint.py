@@ -79,7 +79,7 @@ def fingerprint(uri: str) -> str:
 
 def _known(uri: str) -> Mapping[str, Mapping[str, Any]]:
     sidecar = storage.join(uri, CHECKSUMS)
-    return storage.read_json(sidecar) if storage.stat_or_none(sidecar) else {}  # type: ignore[no-any-return]
+    return storage.read_json(sidecar) if storage.stat_or_none(sidecar) else {}
 
 
 def sha256(path: Path) -> str:

@@ -21,23 +21,24 @@ Keep = Mapping[str, Tensor]  # modality -> [B] bool: may the network see it in t
 Fused = tuple[Tensor, Tensor, tuple[Tensor, ...]]  # tokens [B, L, D], mask [B, L], maps of [B, C, H, W]
 
 
-class Fusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class Fusion(ModelMixin, ConfigMixin):
     """Gated token concatenation.
 
     Args:
-        tokens: modality -> width of its tokens. The order is the order of the tokens.
+        tokens: modality -> width of its tokens. Tokens stand in the alphabetical order of their modalities.
         pooled: modality -> width of its pooled vector.
         maps: modality -> channels of each of its maps, for those that have maps.
         dim: width D of the fused tokens.
         hidden: width of the network that computes the gates.
+
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self, tokens: dict[str, int], pooled: dict[str, int], maps: dict[str, list[int]], dim: int, hidden: int = 128
     ) -> None:
         super().__init__()
-        self.modalities = list(tokens)
+        self.modalities = sorted(tokens)  # a saved config does not keep the order of keys
         self.project = nn.ModuleDict(
             {m: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim)) for m, width in tokens.items()}
         )
@@ -48,9 +49,10 @@ class Fusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         )
         self.pool = nn.ModuleDict({m: nn.Linear(width, hidden) for m, width in pooled.items()})
         self.null_pool = nn.ParameterDict({m: nn.Parameter(torch.zeros(hidden)) for m in pooled})
-        self.gate = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, len(self.modalities)))
-        nn.init.zeros_(self.gate[-1].weight)
-        nn.init.zeros_(self.gate[-1].bias)
+        last = nn.Linear(hidden, len(self.modalities))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.gate = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), last)
         self.hidden = hidden
 
     def gates(self, conditions: Conditions, keep: Keep, t: Tensor) -> dict[str, Tensor]:

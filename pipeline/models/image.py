@@ -29,7 +29,7 @@ class SketchToImage(nn.Module):
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """Prediction [B, C, h, w] at x_t [B, C, h, w] and timesteps t [B], of what the scheduler expects."""
         tokens, mask, maps = self.fusion(conditions, keep, t)
-        return self.unet(  # type: ignore[no-any-return]
+        return self.unet(
             x_t,
             t,
             encoder_hidden_states=tokens,
@@ -44,12 +44,12 @@ class SketchToImage(nn.Module):
 
 def encode(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     """Latents [B, C, S/4, S/4], scaled to unit variance, of pictures [B, 3, S, S] in [0, 1]."""
-    return vae.encode(pictures * 2 - 1).latents * vae.config.scaling_factor  # type: ignore[no-any-return]
+    return vae.encode(pictures * 2 - 1).latents * vae.config.scaling_factor
 
 
 def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
     """Pictures [B, 3, S, S] in [0, 1] of scaled latents [B, C, S/4, S/4]."""
-    return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[no-any-return]
+    return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
 
 
 def build(image_size: int, latent_channels: int, widths: Mapping[str, int], channels: tuple[int, ...]) -> SketchToImage:
@@ -75,4 +75,3 @@ def build(image_size: int, latent_channels: int, widths: Mapping[str, int], chan
         dim=dim,
     )
     return SketchToImage(unet, adapter, fusion)
-

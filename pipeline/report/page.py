@@ -54,7 +54,7 @@ def render(found: Facts, output: str) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["picture"] = _picture
-    environment.filters["histogram"] = lambda name: figures.histogram(found.scores[name], LABELS.get(name, name))
+    environment.filters["histogram"] = lambda name: figures.histogram(found.scores[name], LABELS.get(name) or name)
     return environment.get_template("page.html").render(
         found=found,
         numbers=numbers(found),
@@ -72,5 +72,3 @@ def _picture(value: Any) -> str | None:
         return figures.data_uri(data) if data else None
     except media.MediaError:
         return None
-
-

@@ -28,7 +28,7 @@ def array(table: pa.Table, name: str) -> NDArray[np.generic]:
 
 def condition_columns(name: str, condition: Condition) -> dict[str, pa.Array]:
     """A condition of N rows as columns `name.tokens`, `name.mask`, `name.pooled`, `name.map0` …, `name.present`."""
-    parts = {"tokens": condition.tokens, "mask": condition.mask, "pooled": condition.pooled, "present": condition.present}
+    parts = {n: getattr(condition, n) for n in ("tokens", "mask", "pooled", "present")}
     parts |= {f"map{i}": m for i, m in enumerate(condition.maps)}
     return {f"{name}.{key}": column(value.cpu().numpy()) for key, value in parts.items()}
 

@@ -22,6 +22,7 @@ from pipeline.stages import Job
 from pipeline.stages.blocks import column, condition_columns
 from pipeline.stages.decode import decode
 
+
 class Encode:
     """Callable on the block that `Load` made; adds evidence, judge embeddings and errors. See the module."""
 
@@ -53,7 +54,8 @@ class Encode:
     def _batched(self, encoder: Encoder, values: Sequence[Any]) -> Condition:
         """Evidence of all values, in batches of the settings' size; the last one is padded with missing values."""
         size = self.settings.batch_size
-        found = [encoder([*values[i : i + size], *[None] * (i + size - len(values))]) for i in range(0, len(values), size)]
+        padded = [*values, *[None] * (-len(values) % size)]
+        found = [encoder(padded[i : i + size]) for i in range(0, len(values), size)]
         joined = Condition(
             tokens=torch.cat([c.tokens for c in found]),
             mask=torch.cat([c.mask for c in found]),
@@ -66,10 +68,10 @@ class Encode:
     def _judge(self, kind: str, values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Embeddings [N, E] in the judge's space; zeros for missing values."""
         size = self.settings.batch_size
+        padded = [*values, *[None] * (-len(values) % size)]
         rows: list[Tensor] = []
         for start in range(0, len(values), size):
-            batch = list(values[start : start + size])
-            batch += [None] * (size - len(batch))
+            batch = padded[start : start + size]
             embedded = self._judge_texts(batch) if kind == "text" else self._judge_pictures(batch)
             rows.append(embedded.cpu() * torch.tensor([[v is not None] for v in batch]))
         return torch.cat(rows)[: len(values)].numpy()

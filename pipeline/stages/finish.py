@@ -55,7 +55,8 @@ class Finish:
             inputs.advance(i)
             result: dict[str, Any] | None = None
             if errors[i] is None:
-                result, errors[i] = attempt("score", "", functools.partial(self._result, pixels[i], embeddings[i], inputs))
+                work = functools.partial(self._result, pixels[i], embeddings[i], inputs)
+                result, errors[i] = attempt("score", "", work)
             rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
         declared = schema.output(self.settings.task.result, list(roles), list(self.scores), embeddings.shape[1], kept)

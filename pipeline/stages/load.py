@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import ledger, schema, storage
 from pipeline.ledger import Plan
 from pipeline.stages import Job
-from pipeline.storage import Stored, StorageError
+from pipeline.storage import StorageError, Stored
 
 BATCH_ROWS = 256  # rows decoded from Parquet at a time
 

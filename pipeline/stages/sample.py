@@ -18,8 +18,8 @@ from pipeline.conditions import Conditions
 from pipeline.conditions.clip import Clip
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.schemes import subsets
 from pipeline.diffusion.sampler import Denoiser, Guide, make_scheduler, sample
+from pipeline.diffusion.schemes import subsets
 from pipeline.models import checkpoint
 from pipeline.plan import Cell
 from pipeline.settings import resolve
@@ -100,7 +100,7 @@ class Sample:
         self, inputs: Sequence[Error | None], rows: Sequence[dict[str, Any]], embeddings: NDArray[np.float32]
     ) -> list[Error | None]:
         """Each planned row's error: its input's, or that its result is not finite."""
-        finite = np.isfinite(embeddings).all(1)
+        finite = [bool(np.isfinite(e).all()) for e in embeddings]
         bad = failure("sample", FloatingPointError("the result is not finite"))
         return [inputs[r["source"]] or (None if good else bad) for r, good in zip(rows, finite, strict=True)]
 

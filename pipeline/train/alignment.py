@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline import storage, where
 from pipeline.conditions.clip import save as save_clip
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, caption, may_mirror, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, parquet_files, to_tensors
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
@@ -75,7 +75,7 @@ class Alignment:
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids [B, L]."""
-        return self.tokenizer(  # type: ignore[no-any-return]
+        return self.tokenizer(
             list(texts), return_tensors="pt", max_length=self.context_length, padding="max_length", truncation=True
         ).input_ids
 
@@ -129,12 +129,10 @@ def _texts(settings: Train) -> list[str]:
     columns = [name for role, name in settings.input.columns.items() if role in ("text", "tags") and name]
     expression, needed = where.parse(settings.train_where) if settings.train_where else (None, ())
     texts: list[str] = []
-    for file in storage.match_objects(settings.input.path, ".parquet"):
+    for file in parquet_files(settings.input):
         fs, path = storage.filesystem(file.uri)
         with fs.open(path, "rb") as handle:
             table = pq.read_table(handle, columns=[*dict.fromkeys([*columns, *needed])])
         table = table if expression is None else table.filter(expression)
         texts += [v for name in columns for v in table[name].to_pylist() if v]
     return texts
-
-

@@ -8,7 +8,7 @@ Options: `channels` of the convolutions, `latent_channels`, `blocks` per level.
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderTiny
@@ -52,7 +52,7 @@ class Autoencoding:
             latent_channels=options["latent_channels"],
             scaling_factor=1.0,
         )
-        return cls(Reconstruction(vae).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        return cls(Reconstruction(vae).to(memory_format=torch.channels_last))
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Pixels, differences and moments."""
@@ -74,8 +74,9 @@ class Autoencoding:
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """A diffusers folder whose scaling_factor brings latents to unit variance."""
-        network.vae.register_to_config(scaling_factor=1 / self.latent_std)  # type: ignore[union-attr, operator]
-        network.vae.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        vae: Any = network.vae
+        vae.register_to_config(scaling_factor=1 / self.latent_std)
+        vae.save_pretrained(folder)
 
 
 def differences(error: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from pipeline import media, storage, where
 from pipeline.settings import Input, SettingsError
+from pipeline.storage import Stored
 
 SHUFFLE_ROWS = 4096  # rows among which each worker draws its batches
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
@@ -20,10 +21,11 @@ Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 
 def rows(source: Input, condition: str | None, image_size: int) -> ray.data.Dataset:
     """Rows of the input that match `condition`: text and tags as str, image and sketch as raw pixels of one size."""
-    files = storage.match_objects(source.path, ".parquet")
-    if not files:
-        raise SettingsError(f"input.path={source.path} names no Parquet file")
-    groups = [{"uri": f.uri, "group": g} for f in files for g in range(_parquet(f.uri).metadata.num_row_groups)]
+    groups = [
+        {"uri": f.uri, "group": g}
+        for f in parquet_files(source)
+        for g in range(_parquet(f.uri).metadata.num_row_groups)
+    ]
     columns = {role: name for role, name in source.columns.items() if name}
 
     def read(unit: pa.Table) -> pa.Table:
@@ -32,6 +34,14 @@ def rows(source: Input, condition: str | None, image_size: int) -> ray.data.Data
 
     items = ray.data.from_items(groups, override_num_blocks=len(groups))
     return items.map_batches(read, batch_size=1, batch_format="pyarrow")
+
+
+def parquet_files(source: Input) -> list[Stored]:
+    """The input's files. Raises SettingsError where there are none."""
+    files = storage.match_objects(source.path, ".parquet")
+    if not files:
+        raise SettingsError(f"input.path={source.path}: there is no Parquet file; jobs/prepare.py makes one")
+    return files
 
 
 def _parquet(uri: str) -> pq.ParquetFile:

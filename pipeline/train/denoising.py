@@ -31,7 +31,9 @@ MODALITIES = ("text", "sketch")
 class Denoising:
     """Stage (train/loop.py) of stage=denoise."""
 
-    def __init__(self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]
+    ) -> None:
         self.network: nn.Module = network
         self.clip, self.vae, self.options = clip, vae.eval().requires_grad_(False), options
         self.scheduler = noise_schedule()

@@ -136,7 +136,7 @@ def _epoch(
         with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
             loss = stage.loss(parallel, batch, generator)
         state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(state.network.parameters(), options.clip_norm)
         state.optimiser.step()
         state.average.update_parameters(state.network)

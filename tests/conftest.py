@@ -1,0 +1,64 @@
+"""Shared by all tests: tiny models, one Ray, one S3 server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.settings import Cluster
+from tests import tiny
+from tests.s3 import seaweed
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of a tiny random generator and judge."""
+    root = tmp_path_factory.mktemp("models")
+    clip = tiny.clip_folder(root / "clip", seed=0)
+    return {
+        "clip": str(clip),
+        "path": str(tiny.generator_folder(root / "generator", clip)),
+        "judge": str(tiny.clip_folder(root / "judge", seed=1)),
+    }
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Parquet file of 24 paired rows."""
+    return str(tiny.write(tmp_path_factory.mktemp("input") / "pairs.parquet", tiny.rows(24)))
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """The one Ray of the test session."""
+    from pipeline import cluster
+
+    with cluster.connected(Cluster(address=None, object_store_bytes=200_000_000)):
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """URI of a bucket on a real S3 server, with AWS variables set for this process and its children."""
+    with seaweed() as variables:
+        bucket = variables.pop("BUCKET")
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        yield f"s3://{bucket}"
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh prefix: local, or on S3 where a test asks for `indirect` parameter "s3"."""
+    if getattr(request, "param", "local") == "local":
+        return str(tmp_path)
+    return f"{request.getfixturevalue('s3')}/{tmp_path.name}"

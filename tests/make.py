@@ -1,0 +1,30 @@
+"""Settings as a command line would make them, over the tiny models and rows."""
+
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from jobs.cli import compose_config, typed
+from jobs.generate import reshape
+from pipeline.settings import Generate, build
+
+
+def arguments(models: dict[str, str], pairs: str, output: str, *more: str) -> list[str]:
+    """Arguments of jobs/generate.py for a small run."""
+    return [
+        f"input.path={pairs}",
+        f"model.path={models['path']}",
+        f"model.judge={models['judge']}",
+        f"output={output}",
+        "steps=3",
+        "batch_size=4",
+        "shard_rows=4",
+        *more,
+    ]
+
+
+def generate(models: dict[str, str], pairs: str, output: str, *more: str) -> Generate:
+    """The settings of that run."""
+    given = arguments(models, pairs, output, *more)
+    values = cast("dict[str, Any]", OmegaConf.to_container(compose_config("generate", given), resolve=True))
+    return build(Generate, reshape(values, typed(given)))

@@ -1,0 +1,113 @@
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+
+from pipeline.conditions import Condition
+from pipeline.models.fusion import Fusion
+
+ROWS, DIM = 3, 8
+SIZES = {"text": (5, 6), "sketch": (1, 4)}  # modality -> (tokens, width)
+CHANNELS = [4, 6]
+
+
+def evidence(name: str, seed: int, present: list[bool] | None = None) -> Condition:
+    g = torch.Generator().manual_seed(seed)
+    length, width = SIZES[name]
+    maps = tuple(torch.randn(ROWS, c, 4, 4, generator=g) for c in CHANNELS) if name == "sketch" else ()
+    return Condition(
+        tokens=torch.randn(ROWS, length, width, generator=g),
+        mask=torch.tensor([[True] * (length - r if length > 1 else 1) + [False] * (r if length > 1 else 0) for r in range(ROWS)]),
+        pooled=torch.randn(ROWS, width, generator=g),
+        maps=maps,
+        present=torch.tensor(present or [True] * ROWS),
+    )
+
+
+@pytest.fixture
+def fusion() -> Fusion:
+    torch.manual_seed(0)
+    widths = {m: width for m, (_, width) in SIZES.items()}
+    made = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM, hidden=16)
+    for parameter in made.parameters():  # nothing is zero any more
+        torch.nn.init.normal_(parameter, std=0.5)
+    return made.requires_grad_(False)
+
+
+def keep(**flags: list[bool]) -> dict[str, Tensor]:
+    return {m: torch.tensor(flags.get(m, [True] * ROWS)) for m in SIZES}
+
+
+T = torch.tensor([0.0, 500.0, 999.0])
+
+
+def test_gates_are_closed_at_first() -> None:
+    widths = {m: width for m, (_, width) in SIZES.items()}
+    fresh = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM)
+    both = {m: evidence(m, 1) for m in SIZES}
+    assert all(not g.any() for g in fresh.gates(both, keep(), T).values())
+    tokens, _, maps = fresh(both, keep(), T)
+    assert not tokens.any()
+    assert all(not m.any() for m in maps)
+
+
+def test_closed_gates_still_learn() -> None:
+    widths = {m: width for m, (_, width) in SIZES.items()}
+    fresh = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM)
+    tokens, _, maps = fresh({m: evidence(m, 1) for m in SIZES}, keep(), T)
+    (tokens.sum() + sum(m.sum() for m in maps)).backward()
+    assert fresh.gate[-1].weight.grad.abs().sum() > 0
+
+
+def test_shapes(fusion: Fusion) -> None:
+    tokens, mask, maps = fusion({m: evidence(m, 1) for m in SIZES}, keep(), T)
+    assert tokens.shape == (ROWS, 6, DIM)
+    assert mask.shape == (ROWS, 6)
+    assert [m.shape for m in maps] == [(ROWS, c, 4, 4) for c in CHANNELS]
+
+
+@given(st.lists(st.booleans(), min_size=ROWS, max_size=ROWS))
+@settings(max_examples=8, deadline=None)
+def test_dropped_equals_missing_and_hides_the_evidence(flags: list[bool]) -> None:
+    torch.manual_seed(0)
+    widths = {m: width for m, (_, width) in SIZES.items()}
+    made = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM, hidden=16).requires_grad_(False)
+    made.gate[-1].bias.fill_(0.7)
+    text = evidence("text", 1)
+    dropped = made({"text": text, "sketch": evidence("sketch", 2)}, keep(sketch=flags), T)
+    missing = made({"text": text, "sketch": evidence("sketch", 2, present=flags)}, keep(), T)
+    other = made({"text": text, "sketch": evidence("sketch", 3)}, keep(sketch=flags), T)
+    hidden = ~torch.tensor(flags)
+    for a, b, c in zip(dropped[:2], missing[:2], other[:2], strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a[hidden], c[hidden])
+    for level, (a, b, c) in enumerate(zip(dropped[2], missing[2], other[2], strict=True)):
+        assert torch.equal(a, b), level
+        assert torch.equal(a[hidden], c[hidden])
+        assert bool((a[~hidden] != c[~hidden]).any()) == bool((~hidden).any())
+
+
+def test_a_null_is_one_unmasked_token(fusion: Fusion) -> None:
+    both = {m: evidence(m, 1) for m in SIZES}
+    tokens, mask, _ = fusion(both, keep(text=[False] * ROWS), T)
+    assert mask[:, 1:].tolist() == [[True, False, False, False, False]] * ROWS  # after the sketch's one token
+    assert torch.equal(tokens[:, 1], fusion.null_token["text"].expand(ROWS, DIM))
+
+
+def test_gates_depend_on_evidence_and_time(fusion: Fusion) -> None:
+    both = {m: evidence(m, 1) for m in SIZES}
+    here = fusion.gates(both, keep(), T)
+    later = fusion.gates(both, keep(), T + 100)
+    others = fusion.gates({**both, "text": evidence("text", 9)}, keep(), T)
+    assert not torch.allclose(here["sketch"], later["sketch"])
+    assert not torch.allclose(here["sketch"], others["sketch"])
+    assert all(g.abs().max() <= 1 for g in here.values())
+
+
+def test_round_trip_through_a_folder(fusion: Fusion, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("fusion")
+    fusion.save_pretrained(folder)
+    both = {m: evidence(m, 1) for m in SIZES}
+    for a, b in zip(Fusion.from_pretrained(folder)(both, keep(), T)[:2], fusion(both, keep(), T)[:2], strict=True):
+        assert torch.equal(a, b)
