@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -76,12 +76,23 @@ def usage(job: str) -> str:
     text = (CONF / f"{job}.yaml").read_text("utf-8")
     groups = re.findall(r"^  - (?:override )?/?(\w+): ", text, re.MULTILINE)
     choices = [f"  {g}=" + "|".join(sorted(p.stem for p in (CONF / g).glob("*.yaml"))) for g in groups]
-    return text + ("\nGroups:\n" + "\n".join(choices) if choices else "")
+    return text + ("\nGroups (conf/<group>/<choice>.yaml):\n" + "\n".join(choices) if choices else "") + _defaults(text)
+
+
+def _defaults(text: str) -> str:
+    """The files of the groups' default choices, which hold keys of their own."""
+    chosen = re.findall(r"^  - (\w+): (\w+)", text, re.MULTILINE)
+    files = [
+        f"\n# {group}={name}\n{(CONF / group / name).with_suffix('.yaml').read_text('utf-8')}" for group, name in chosen
+    ]
+    return "\n" + "".join(files).replace("# @package _global_\n", "") if files else ""
 
 
 def explain(job: str, error: Exception) -> str:
     """One of Hydra's errors in plain words."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the argument {error.override!r}; write key=value, and quote spaces twice: 'key=\"a b\"'"
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1]
         near = difflib.get_close_matches(key, known_keys(job), n=1)

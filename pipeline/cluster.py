@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import re
+import sys
 from collections.abc import Iterator
 
 from pipeline.settings import Cluster
@@ -32,7 +34,8 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
         return
     submitted = settings.address or os.environ.get("RAY_ADDRESS")
     local = {} if submitted else {"object_store_memory": settings.object_store_bytes, "include_dashboard": False}
-    ray.init(address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local)
+    with _mute():
+        ray.init(address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local)
     _quiet_data()
     try:
         yield
@@ -40,11 +43,25 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Nothing on file descriptor 2 while the block runs: Ray's C++ core remarks there that it will be quiet."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _quiet_data() -> None:
     """Our own progress replaces Ray Data's plan dumps and bars."""
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors reach the caller as exceptions
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 
@@ -56,9 +73,10 @@ def faults() -> tuple[type[BaseException], ...]:
 
 
 def cause(error: BaseException) -> str:
-    """The innermost reason of one of Ray's nested errors, in one line."""
-    seen = error
-    while (inner := getattr(seen, "cause", None) or seen.__cause__) is not None and inner is not seen:
-        seen = inner
-    lines = [line for line in str(seen).strip().splitlines() if line.strip()]
-    return f"{type(seen).__name__}: {lines[-1].strip() if lines else ''}"
+    """What went wrong first behind one of Ray's errors, in one line: Ray gives a worker's traceback as text."""
+    text = str(error).partition("\n\nThe above exception was the direct cause")[0]
+    raised = re.findall(r"^([\w.]+(?:Error|Exception|Exit|Interrupt)): (.+)$", text, re.MULTILINE)
+    if not raised:
+        return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else ''}"
+    name, message = raised[-1]
+    return f"{name.rsplit('.', 1)[-1]}: {message}"

@@ -4,12 +4,14 @@ One shard is one block from the first stage to the last: `from_items` with as ma
 blocks as batches, and no target size at which Ray would cut them.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
+from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.settings import Actors, SettingsError
 from pipeline.stages import Job
@@ -59,16 +61,19 @@ def _wave(job: Job, shards: Sequence[int], samplers: int) -> ray.data.Dataset:
 
 
 def _stage(source: ray.data.Dataset, cls: type, job: Job, size: int, **resources: float) -> ray.data.Dataset:
-    return source.map_batches(
-        cls,
-        fn_constructor_args=(job,),
-        batch_size=None,
-        batch_format="pyarrow",
-        zero_copy_batch=True,
-        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
-        **{k: v for k, v in resources.items() if v},
-        **RESTARTS,
-    )
+    with warnings.catch_warnings():
+        # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return source.map_batches(
+            cls,
+            fn_constructor_args=(job,),
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+            **{k: v for k, v in resources.items() if v},
+            **RESTARTS,
+        )
 
 
 def nodes() -> int:

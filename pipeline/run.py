@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline import audit, cluster, ledger, preview, progress, storage
+from pipeline.checks import check
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint
 from pipeline.settings import Generate, RunError, SettingsError
@@ -21,6 +22,7 @@ JUDGE_FROM = 100  # rows that must be done before the share of failed ones can e
 
 def generate(settings: Generate) -> str:
     """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
+    check(settings)
     weights = {name: checkpoint.fingerprint(getattr(settings.model, field)) for name, field in WEIGHTS.items()}
     plan = ledger.adopt_or_make(settings, weights)
     done = ledger.done(settings.output)

@@ -172,6 +172,16 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """One run of jobs/evaluate.py."""
+
+    run: str
+    by: tuple[str, ...]
+    variants: str | None
+    image_size: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Raw:
     """Material that a data set is made from."""
 

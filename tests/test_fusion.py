@@ -18,7 +18,9 @@ def evidence(name: str, seed: int, present: list[bool] | None = None) -> Conditi
     maps = tuple(torch.randn(ROWS, c, 4, 4, generator=g) for c in CHANNELS) if name == "sketch" else ()
     return Condition(
         tokens=torch.randn(ROWS, length, width, generator=g),
-        mask=torch.tensor([[True] * (length - r if length > 1 else 1) + [False] * (r if length > 1 else 0) for r in range(ROWS)]),
+        mask=torch.tensor(
+            [[True] * (length - r if length > 1 else 1) + [False] * (r if length > 1 else 0) for r in range(ROWS)]
+        ),
         pooled=torch.randn(ROWS, width, generator=g),
         maps=maps,
         present=torch.tensor(present or [True] * ROWS),

@@ -150,7 +150,12 @@ def test_a_long_plan_is_written_in_parts(
 def test_cells_are_the_product_of_the_sweep(models: Models, pairs: str, place: str) -> None:
     given = make.generate(models, pairs, place, "sweep.guidance.text=[1,2]", "sweep.drop=[none,sketch]")
     cells = plan.cells(given)
-    assert [c.name for c in cells] == ["text=1 drop=none", "text=1 drop=sketch", "text=2 drop=none", "text=2 drop=sketch"]
+    assert [c.name for c in cells] == [
+        "text=1 drop=none",
+        "text=1 drop=sketch",
+        "text=2 drop=none",
+        "text=2 drop=sketch",
+    ]
     assert [c.guidance["text"] for c in cells] == [1, 1, 2, 2]
     assert [c.drop for c in cells] == [(), ("sketch",), (), ("sketch",)]
     assert [c.name for c in plan.cells(make.generate(models, pairs, place))] == [""]

@@ -11,7 +11,8 @@ from pipeline.conditions import Condition, Conditions
 from pipeline.diffusion import guidance
 from pipeline.diffusion.guidance import Branches
 from pipeline.diffusion.noise import generators, initial_noise
-from pipeline.diffusion.sampler import SCHEDULERS, Guide, make_scheduler, sample, sigma_of
+from pipeline.diffusion.sampler import Guide, sample, sigma_of
+from pipeline.diffusion.schedulers import SCHEDULERS, make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models.fusion import Keep
 from pipeline.settings import SettingsError
@@ -68,7 +69,9 @@ def interpolated(table: Tensor, t: Tensor) -> Tensor:
     return torch.lerp(table[low].double(), table[high].double(), (t - low).double()).to(torch.float32)
 
 
-def draw(name: str, steps: int, rows: int = 8, weights: dict[str, float] | None = None, **kept: Any) -> tuple[Any, Gaussian]:
+def draw(
+    name: str, steps: int, rows: int = 8, weights: dict[str, float] | None = None, **kept: Any
+) -> tuple[Any, Gaussian]:
     weights = weights or {"text": 1.0, "sketch": 1.0, "all": 1.0}
     scheme = kept.pop("scheme", "none")
     conditions = {m: evidence(rows) for m in MEANS}
@@ -137,7 +140,9 @@ def test_weights_are_per_row() -> None:
     rows = [{"text": 1.0, "sketch": 0.0}, {"text": 0.0, "sketch": 1.0}, {"text": 2.0, "sketch": 1.0}]
     branches = guidance.branches("composed", tuple(MEANS), subsets("composed", tuple(MEANS), rows), rows)
     conditions = {m: evidence(3) for m in MEANS}
-    made = sample(Gaussian(), conditions, generators(range(3)), make_scheduler("dpmpp_2m", CONFIG), 200, Guide(branches))
+    made = sample(
+        Gaussian(), conditions, generators(range(3)), make_scheduler("dpmpp_2m", CONFIG), 200, Guide(branches)
+    )
     for row, w in enumerate(rows):
         mean = sum(w[m] * MEANS[m] for m in MEANS)
         assert (made.x_0[row] - exact(3, mean)[row]).abs().max() < 0.06
@@ -146,7 +151,9 @@ def test_weights_are_per_row() -> None:
 def test_a_missing_modality_is_its_null_in_every_branch() -> None:
     branches = guidance.branches("composed", tuple(MEANS), subsets("composed", tuple(MEANS), [W]), [W] * 2)
     conditions = {"text": evidence(2), "sketch": evidence(2, present=False)}
-    made = sample(Gaussian(), conditions, generators(range(2)), make_scheduler("dpmpp_2m", CONFIG), 200, Guide(branches))
+    made = sample(
+        Gaussian(), conditions, generators(range(2)), make_scheduler("dpmpp_2m", CONFIG), 200, Guide(branches)
+    )
     assert (made.x_0 - exact(2, W["text"] * MEANS["text"])).abs().max() < 0.05
 
 

@@ -100,7 +100,8 @@ def test_a_missing_modality_is_no_failure(models: Models, tmp_path: Path) -> Non
     out = run(make.generate(models, str(source), str(tmp_path / "out"))).to_pylist()
     assert [r["status"] for r in out] == ["ok"] * 4
     assert [r["present"] for r in out] == [
-        {"text": t, "sketch": s, "image": i} for t, s, i in [(True, False, True), (False, True, True), (True, True, False), (True,) * 3]
+        {"text": t, "sketch": s, "image": i}
+        for t, s, i in [(True, False, True), (False, True, True), (True, True, False), (True,) * 3]
     ]
     assert out[0]["scores"]["sketch_f1"] is None
     assert out[1]["scores"]["clip_text"] is None
@@ -131,7 +132,14 @@ def fussy(sample: object) -> float:
 
 def test_columns_pass_through_on_request(models: Models, pairs: str, place: str) -> None:
     rows = run(make.generate(models, pairs, place, "input.keep=[group,n]", "limit=3", "num_samples=2")).to_pylist()
-    assert [(r["group"], r["n"]) for r in rows] == [("even", 0), ("even", 0), ("odd", 1), ("odd", 1), ("even", 2), ("even", 2)]
+    assert [(r["group"], r["n"]) for r in rows] == [
+        ("even", 0),
+        ("even", 0),
+        ("odd", 1),
+        ("odd", 1),
+        ("even", 2),
+        ("even", 2),
+    ]
 
 
 def test_a_second_put_changes_nothing(models: Models, pairs: str, place: str) -> None:
@@ -178,7 +186,11 @@ def test_conditions_survive_arrow() -> None:
         present=torch.tensor([True, False]),
     )
     back = condition(pa.table(condition_columns("sketch", made)), "sketch")
-    for a, b in zip([made.tokens, made.mask, made.pooled, made.present, *made.maps], [back.tokens, back.mask, back.pooled, back.present, *back.maps], strict=True):
+    for a, b in zip(
+        [made.tokens, made.mask, made.pooled, made.present, *made.maps],
+        [back.tokens, back.mask, back.pooled, back.present, *back.maps],
+        strict=True,
+    ):
         assert torch.equal(a, b)
 
 

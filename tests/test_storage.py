@@ -40,7 +40,9 @@ def test_list_finds_objects_by_suffix_and_never_folders(place: str) -> None:
     for name in ("b.parquet", "a.parquet", "deep/c.parquet", "note.txt"):
         storage.put_new(storage.join(place, "list", name), name.encode())
     found = storage.list_objects(storage.join(place, "list"), ".parquet")
-    assert [o.uri.removeprefix(place) for o in found] == [f"/list/{n}" for n in ("a.parquet", "b.parquet", "deep/c.parquet")]
+    assert [o.uri.removeprefix(place) for o in found] == [
+        f"/list/{n}" for n in ("a.parquet", "b.parquet", "deep/c.parquet")
+    ]
     assert all(storage.read(o.uri).decode() == o.uri.split("/list/")[1] for o in found)
     assert [o.size for o in found] == [9, 9, 14]
 
@@ -85,7 +87,10 @@ def test_bytes_that_are_no_parquet_are_named(place: str) -> None:
 def test_globs_and_folders_name_objects(place: str) -> None:
     for name in ("in/x-1.parquet", "in/x-2.parquet", "in/y.parquet"):
         storage.put_new(storage.join(place, name), b"..")
-    assert [o.uri[-11:] for o in storage.match_objects(f"{place}/in/x-*.parquet", ".parquet")] == ["x-1.parquet", "x-2.parquet"]
+    assert [o.uri[-11:] for o in storage.match_objects(f"{place}/in/x-*.parquet", ".parquet")] == [
+        "x-1.parquet",
+        "x-2.parquet",
+    ]
     assert len(storage.match_objects(f"{place}/in", ".parquet")) == 3
     assert len(storage.match_objects(f"{place}/in/y.parquet", ".parquet")) == 1
 

@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import diffusers
 import torch
 from torch import Tensor
 
@@ -16,7 +15,6 @@ from pipeline.conditions import Conditions
 from pipeline.diffusion.guidance import Branches, everything
 from pipeline.diffusion.noise import initial_noise
 from pipeline.models.fusion import Keep
-from pipeline.settings import SettingsError
 
 
 class Denoiser(Protocol):
@@ -33,28 +31,6 @@ class Denoiser(Protocol):
 
     def decode(self, x_0: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1], or whatever the task's result is, of x_0 [B, *latent_shape]."""
-
-
-# Short names; any other scheduler goes by its class name in diffusers.
-SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
-    "ddpm": ("DDPMScheduler", {}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler_a": ("EulerAncestralDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-}
-
-
-def make_scheduler(name: str, config: dict[str, Any]) -> Any:
-    """A diffusers scheduler by short or class name, with the noise schedule that the model was trained on."""
-    class_name, options = SCHEDULERS.get(name, (name, {}))
-    cls = getattr(diffusers, class_name, None) if class_name.endswith("Scheduler") else None
-    if cls is None:
-        raise SettingsError(f"unknown scheduler={name}; known: {', '.join(SCHEDULERS)}, or a class name of diffusers")
-    return cls.from_config(config, **options)
 
 
 @dataclasses.dataclass(frozen=True)

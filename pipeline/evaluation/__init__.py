@@ -1,0 +1,1 @@
+"""Figures over whole runs, from stored columns alone."""

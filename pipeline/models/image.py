@@ -65,6 +65,7 @@ def build(image_size: int, latent_channels: int, widths: Mapping[str, int], chan
         down_block_types=("CrossAttnDownBlock2D",) * deep + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * deep,
         cross_attention_dim=dim,
+        norm_num_groups=16,
         attention_head_dim=4,  # diffusers reads this as the number of heads
     )
     adapter = T2IAdapter(in_channels=1, channels=list(channels), num_res_blocks=2, downscale_factor=4)

@@ -18,7 +18,8 @@ from pipeline.conditions import Conditions
 from pipeline.conditions.clip import Clip
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.sampler import Denoiser, Guide, make_scheduler, sample
+from pipeline.diffusion.sampler import Denoiser, Guide, sample
+from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models import checkpoint
 from pipeline.plan import Cell

@@ -1,0 +1,38 @@
+"""Settings that would fail hours later are refused in the first second, each in one line."""
+
+from collections.abc import Iterator
+
+from pipeline.diffusion.schedulers import scheduler_class
+from pipeline.plan import cells
+from pipeline.settings import Generate, SettingsError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def check(settings: Generate) -> None:
+    """Raises SettingsError for the first setting that cannot be used."""
+    for problem in _problems(settings):
+        raise SettingsError(problem)
+    scheduler_class(settings.scheduler)
+    for cell in cells(settings):
+        if unknown := sorted(set(cell.drop) - set(settings.task.conditions)):
+            raise SettingsError(f"drop={unknown[0]}: the task's conditions are {', '.join(settings.task.conditions)}")
+
+
+def _problems(settings: Generate) -> Iterator[str]:
+    for key in ("num_samples", "steps", "batch_size", "shard_rows"):
+        if getattr(settings, key) < 1:
+            yield f"{key} must be at least 1, not {getattr(settings, key)}"
+    if settings.limit is not None and settings.limit < 1:
+        yield f"limit must be at least 1, or null for all inputs, not {settings.limit}"
+    if settings.model.dtype not in DTYPES:
+        yield f"model.dtype must be one of {', '.join(DTYPES)}, not {settings.model.dtype}"
+    if not 0 <= settings.failures.max_fraction <= 1:
+        yield f"failures.max_fraction must lie between 0 and 1, not {settings.failures.max_fraction:g}"
+    if settings.guidance.interval and settings.guidance.interval[0] >= settings.guidance.interval[1]:
+        yield "guidance.interval=[lo,hi] needs lo < hi; both are values of sigma"
+    if settings.task.best_by not in settings.task.scores:
+        yield f"task.best_by={settings.task.best_by} is none of the task's scores: {', '.join(settings.task.scores)}"
+    for key, values in settings.sweep.items():
+        if not values:
+            yield f"sweep.{key} needs at least one value"

@@ -1,0 +1,120 @@
+"""Figures of a run for every group of rows, each with its number of inputs and its interval."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline import storage
+from pipeline.evaluation import inputs, intervals, variants
+from pipeline.evaluation.collect import Rows, collect, finished
+from pipeline.evaluation.intervals import Estimate
+from pipeline.ledger import Plan
+from pipeline.scores import frechet
+from pipeline.settings import Evaluate
+
+Figures = dict[str, Estimate]  # name of a figure -> estimate
+FRECHET_DRAWS = 100
+
+
+def evaluate(settings: Evaluate) -> str:
+    """Compute, write report/evaluation.json below the run, and return its path after a table for people."""
+    plan = finished(settings.run)
+    families = settings.variants is not None
+    rows = collect(settings.run, plan, settings.by, images=families)
+    if families:
+        rows.scores["variant_right"] = _variants(settings, plan, rows)
+    groups = {g: rows.take([i for i, own in enumerate(rows.group) if own == g]) for g in dict.fromkeys(rows.group)}
+    found = {" ".join(name) or "all": figures(group) for name, group in groups.items()}
+    for name, group in zip(found, groups.values(), strict=True):
+        found[name] |= _against_sketches(settings, plan, group)
+    differences = _paired(list(groups.values()), list(found))
+    path = storage.join(settings.run, "report", "evaluation.json")
+    body = {"by": settings.by, "judge": plan.identity["model"]["judge"], "groups": found, "paired": differences}
+    storage.put(path, (json.dumps(body, indent=1, default=dataclasses.asdict) + "\n").encode())
+    return f"{table(found)}\n{_difference_table(differences)}{path}"
+
+
+def figures(rows: Rows) -> Figures:
+    """Means of all scores, and the Frechet distance between results and references in the judge's features."""
+    found = {name: intervals.mean(values, rows.source_id) for name, values in rows.scores.items()}
+    both = np.isfinite(rows.reference).all(1)
+    if both.sum() > 1:
+        found["frechet"] = frechet_distance(rows.take(np.flatnonzero(both).tolist()))
+    return found
+
+
+def frechet_distance(rows: Rows) -> Estimate:
+    """Over inputs: one result and one reference of each drawn input and sample."""
+    sources = list(dict.fromkeys(rows.source_id))
+    places: dict[str, list[int]] = {s: [] for s in sources}
+    for i, source in enumerate(rows.source_id):
+        places[source].append(i)
+
+    def statistic(index: Any) -> float:
+        at = [i for k in index for i in places[sources[k]]]
+        return frechet.distance(frechet.Moments.of(rows.embedding[at]), frechet.Moments.of(rows.reference[at]))
+
+    return intervals.of(statistic, len(sources), draws=FRECHET_DRAWS)
+
+
+def _variants(settings: Evaluate, plan: Plan, rows: Rows) -> Any:
+    pictures = [inputs.picture(data) for data in rows.images]
+    column = settings.variants or ""
+    known = inputs.read(settings.run, plan, pictures[0].shape[0], [column])
+    family = {source: str(values[column]) for source, values in known.columns.items() if values[column] is not None}
+    return variants.right(pictures, rows.source_id, family, known.image)
+
+
+def _against_sketches(settings: Evaluate, plan: Plan, rows: Rows) -> Figures:
+    """Where sketch fidelity stands between its null and its ceiling on the same inputs."""
+    columns = plan.identity["input"]["columns"]
+    if "sketch_f1" not in rows.scores or not (columns.get("sketch") and columns.get("image")):
+        return {}
+    known = inputs.read(settings.run, plan, settings.image_size)
+    ceiling, null = inputs.sketch_anchors(known, rows.source_id)
+    value = intervals.mean(rows.scores["sketch_f1"], rows.source_id)
+    span = ceiling.value - null.value
+    scaled = [(v - null.value) / span for v in (value.value, value.low, value.high)]
+    share = Estimate(scaled[0], scaled[1], scaled[2], value.n)
+    return {"sketch_f1_ceiling": ceiling, "sketch_f1_null": null, "sketch_f1_share": share}
+
+
+def _paired(groups: Sequence[Rows], names: Sequence[str]) -> dict[str, Figures]:
+    """Mean difference of every score from the first group's, over the inputs that both have."""
+    found: dict[str, Figures] = {}
+    for group, name in zip(groups[1:], names[1:], strict=True):
+        if shared := set(group.source_id) & set(groups[0].source_id):
+            found[f"{name} - {names[0]}"] = _differences(group, groups[0], sorted(shared))
+    return found
+
+
+def _differences(group: Rows, first: Rows, shared: Sequence[str]) -> Figures:
+    def by_source(rows: Rows, score: str) -> Mapping[str, float]:
+        sums: dict[str, list[float]] = {}
+        for source, value in zip(rows.source_id, rows.scores[score].tolist(), strict=True):
+            sums.setdefault(source, []).append(value)
+        return {s: float(np.mean(v)) for s, v in sums.items()}
+
+    out = {}
+    for score in group.scores:
+        a, b = by_source(group, score), by_source(first, score)
+        out[score] = intervals.mean(np.array([a[s] - b[s] for s in shared]), list(shared))
+    return out
+
+
+def table(found: Mapping[str, Figures]) -> str:
+    """Figures as text, a line for each, a column for each group."""
+    names = list(dict.fromkeys(n for figures_ in found.values() for n in figures_))
+    lines = [f"{'':22}" + "".join(f"{group:>28}" for group in found)]
+    for name in names:
+        cells = [str(figures_[name]) if name in figures_ else "" for figures_ in found.values()]
+        lines.append(f"{name:22}" + "".join(f"{cell:>28}" for cell in cells))
+    counts = [str(max((e.n for e in figures_.values()), default=0)) for figures_ in found.values()]
+    return "\n".join([*lines, f"{'inputs':22}" + "".join(f"{n:>28}" for n in counts)])
+
+
+def _difference_table(differences: Mapping[str, Figures]) -> str:
+    return f"\npaired over inputs\n{table(differences)}\n\n" if differences else ""

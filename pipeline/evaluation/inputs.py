@@ -1,0 +1,61 @@
+"""What figures are read against: the inputs' own media, decoded at the results' size."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline import ledger, media
+from pipeline.evaluation.intervals import Estimate, mean
+from pipeline.ledger import Plan
+from pipeline.media import Bounds, Pixels
+from pipeline.scores.sketch import sketch_f1
+from pipeline.stages.decode import DECODERS
+from pipeline.stages.load import Reader
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Sketch and reference of inputs, where they have them."""
+
+    sketch: Mapping[str, Pixels]  # source id -> [S, S]
+    image: Mapping[str, Pixels]  # source id -> [S, S, 3]
+    columns: Mapping[str, dict[str, Any]]  # source id -> further columns of the input file
+
+
+def read(run: str, plan: Plan, size: int, columns: Sequence[str] = ()) -> Inputs:
+    """All inputs of a run."""
+    roles = {r: c for r in ("sketch", "image") if (c := plan.identity["input"]["columns"].get(r))}
+    found: dict[str, dict[str, Any]] = {"sketch": {}, "image": {}}
+    extra: dict[str, dict[str, Any]] = {}
+    readers: dict[int, Reader] = {}
+    for shard in range(plan.shards):
+        rows = {r["source_id"]: (r["file"], r["row"]) for r in ledger.shard_rows(run, plan, shard).to_pylist()}
+        for source, (file, row) in rows.items():
+            if file not in readers:
+                readers = {file: Reader(plan.files[file], {**roles, **{c: c for c in columns}})}
+            cells = readers[file].rows([row]).to_pylist()[0]
+            extra[source] = {c: cells[c] for c in columns}
+            for role, column in roles.items():
+                pixels = DECODERS[role](cells[column])
+                if pixels is not None:
+                    found[role][source] = media.fit(pixels, size)
+    return Inputs(found["sketch"], found["image"], extra)
+
+
+def sketch_anchors(inputs: Inputs, sources: Sequence[str], seed: int = 0) -> tuple[Estimate, Estimate]:
+    """(ceiling, null) of sketch fidelity: real pictures against their own sketch, and against another input's."""
+    both = [s for s in dict.fromkeys(sources) if s in inputs.sketch and s in inputs.image]
+    others = np.roll(np.random.default_rng(seed).permutation(len(both)), 1)
+    order = np.random.default_rng(seed).permutation(len(both))
+    own = np.array([sketch_f1(inputs.sketch[s], inputs.image[s]) for s in both])
+    shuffled = np.array(
+        [sketch_f1(inputs.sketch[both[a]], inputs.image[both[b]]) for a, b in zip(order, others, strict=True)]
+    )
+    return mean(own, both), mean(shuffled, [both[b] for b in others])
+
+
+def picture(data: bytes) -> Pixels:
+    """A stored result, decoded."""
+    return media.decode_image(data, Bounds())

@@ -1,0 +1,104 @@
+"""The command lines: every mistake is answered at once, in one or two plain lines, with a non-zero exit code."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import compose_config, explain, known_keys, typed, usage
+from jobs.generate import absolute, flat, reshape
+from tests import make
+
+ROOT = Path(__file__).resolve().parent.parent
+Models = dict[str, str]
+
+
+def run(job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, f"jobs/{job}.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("job", ["generate", "train", "prepare", "evaluate"])
+def test_help_explains_every_key(job: str) -> None:
+    done = run(job, "--help")
+    assert done.returncode == 0
+    assert f"python jobs/{job}.py" in done.stdout
+    for key in known_keys(job):
+        assert key.split(".")[0] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["stpes=3"], "unknown key stpes; did you mean steps?"),
+        (["guidance.txt=3"], "unknown key guidance.txt; did you mean guidance.text?"),
+        (["guidance=compose"], "unknown guidance=compose; known: chained, composed, none, single"),
+        (["guidance=single", "guidance.text=3"], "guidance=single does not use guidance.text; it uses all"),
+        (["task=none_such"], "unknown task=none_such; known: "),
+        (["steps=many"], "steps must be a whole number, not 'many'"),
+        (["scheduler=dpmpp"], "unknown scheduler=dpmpp"),
+        (["input.path=/no/such/place"], "/no/such/place: there is no Parquet file"),
+        (["model.path=/no/such/model"], "model folder /no/such/model is empty or does not exist"),
+        (["input.columns.text=caption"], "has no column 'caption'"),
+        (["where=group = 1"], "cannot read the argument"),
+        (["drop=[music]"], "drop=music: the task's conditions are sketch, text"),
+        (["num_samples=0"], "num_samples must be at least 1"),
+        (["steps"], "cannot read the argument 'steps'"),
+        (["guidance.interval=[5,1]"], "needs lo < hi"),
+    ],
+)
+def test_mistakes_are_answered_at_once(
+    models: Models, pairs: str, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    began = time.monotonic()
+    done = run("generate", *make.arguments(models, pairs, str(tmp_path / "out"), *arguments))
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert not done.stdout
+    assert time.monotonic() - began < 15
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_composed_configuration_can_be_looked_at() -> None:
+    done = run("generate", "--cfg", "job", "guidance.text=7")
+    assert done.returncode == 0
+    assert "text: 7" in done.stdout
+
+
+def test_sweeps_need_no_plus() -> None:
+    config = compose_config("generate", ["sweep.guidance.text=[1,2]", "sweep.drop=[none,text]"])
+    assert flat(config.sweep) == {"guidance.text": [1, 2], "drop": ["none", "text"]}
+
+
+def test_typed_keys_are_known_with_any_quoting() -> None:
+    assert typed(["a.b=3", "sweep.c=[1,2]", "x='y z'"]) == ["a.b", "sweep.c", "x"]
+
+
+def test_explanations_fall_back_to_the_first_line() -> None:
+    assert explain("generate", ValueError("first\nsecond")) == "first"
+
+
+def test_usage_lists_the_choices_of_groups() -> None:
+    assert "guidance=chained|composed|none|single" in usage("generate")
+
+
+def test_a_submitted_jobs_output_stands_where_it_lasts(
+    models: Models, pairs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = make.generate(models, pairs, "outputs/x")
+    assert absolute(settings).output == str(Path.cwd() / "outputs/x")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.setenv("PIPELINE_OUTPUT_ROOT", str(tmp_path))
+    assert absolute(settings).output == f"{tmp_path}/outputs/x"
+    assert absolute(make.generate(models, pairs, "s3://b/x")).output == "s3://b/x"
+
+
+def test_reshape_keeps_the_weights_that_the_scheme_uses() -> None:
+    values = {
+        "task": {"conditions": ["sketch", "text"]},
+        "guidance": {"scheme": "single", "interval": None, "text": 1, "sketch": 2, "all": 3},
+        "sweep": {},
+    }
+    assert reshape(values, [])["guidance"] == {"scheme": "single", "interval": None, "weights": {"all": 3}}

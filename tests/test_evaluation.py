@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import audit, ledger
+from pipeline.evaluation import aggregate, inputs, intervals, variants
+from pipeline.scores import frechet
+from pipeline.scores.frechet import Moments
+from pipeline.settings import Evaluate, SettingsError
+from tests import make
+from tests.test_scores import drawing
+from tests.test_stages import HASHES, run
+
+Models = dict[str, str]
+RNG = np.random.default_rng(0)
+
+
+def test_frechet_distance_of_gaussians_in_closed_form() -> None:
+    a = RNG.normal(size=(40_000, 3)) * [1, 2, 3] + [0, 1, 2]
+    b = RNG.normal(size=(40_000, 3)) * [2, 2, 1] + [1, 1, 0]
+    # Axis-aligned: |mean difference|^2 + sum of (std_a - std_b)^2.
+    assert frechet.distance(Moments.of(a), Moments.of(b)) == pytest.approx(5 + (1 + 0 + 4), rel=0.03)
+    assert frechet.distance(Moments.of(a), Moments.of(a)) == pytest.approx(0, abs=1e-6)
+
+
+def test_moments_merge_in_any_order() -> None:
+    x = RNG.normal(size=(90, 5))
+    whole, merged = Moments.of(x), Moments.of(x[60:]) + Moments.of(x[:20]) + Moments.of(x[20:60])
+    assert merged.n == whole.n
+    assert np.allclose(merged.covariance, np.cov(x.T))
+    assert np.allclose(merged.covariance, whole.covariance)
+
+
+def test_a_frechet_distance_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="two features"):
+        frechet.distance(Moments.of(np.ones((1, 2))), Moments.of(np.ones((5, 2))))
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    names = [str(i) for i in range(40)]
+    covered = 0
+    for trial in range(100):
+        estimate = intervals.mean(rng.normal(size=40), names, seed=trial)
+        covered += estimate.low <= 0 <= estimate.high
+    assert 88 <= covered <= 100
+
+
+def test_rows_of_one_input_count_once() -> None:
+    values, sources = np.array([1.0, 1.0, 1.0, 4.0]), ["a", "a", "a", "b"]
+    assert intervals.mean(values, sources).value == 2.5
+    assert intervals.mean(values, sources).n == 2
+    assert intervals.mean(np.array([np.nan, 2.0]), ["a", "b"]).n == 1
+    assert intervals.mean(np.array([np.nan]), ["a"]).n == 0
+
+
+def test_the_nearest_variant_is_judged_where_variants_differ() -> None:
+    family = [drawing(fill=c)[0] for c in ("#fcea2b", "#fadcbc", "#8d5524")]
+    result = drawing(fill="#8a5020")[0].copy()
+    result[:10] = 0  # what lies outside does not count
+    assert variants.nearest(result, family) == 2
+    got = variants.right(
+        [result, result],
+        ["c", "d"],
+        {"a": "f", "b": "f", "c": "f", "d": "g"},
+        dict(zip("abcd", [*family, family[0]], strict=True)),
+    )
+    assert got[0] == 1
+    assert np.isnan(got[1])
+
+
+def test_anchors_separate_own_sketches_from_others() -> None:
+    shifts = {str(s): drawing(shift=s) for s in (-10, 0, 10)}
+    known = inputs.Inputs({k: v[1] for k, v in shifts.items()}, {k: v[0] for k, v in shifts.items()}, {})
+    ceiling, null = inputs.sketch_anchors(known, list(shifts))
+    assert ceiling.value > 0.95
+    assert null.value < 0.7
+
+
+@pytest.fixture(scope="module")
+def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    place = str(tmp_path_factory.mktemp("evaluated"))
+    settings = make.generate(
+        models, pairs, place, "sweep.drop=[none,text]", "input.keep=[group]", "limit=8", "num_samples=2"
+    )
+    run(settings)
+    audit.write_success(place, audit.audit(place, ledger.adopt_or_make(settings, HASHES)), {})
+    return place
+
+
+def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finished: str) -> None:
+    said = aggregate.evaluate(Evaluate(finished, ("cell",), "group", 32))
+    assert said.splitlines()[-1] == f"{finished}/report/evaluation.json"
+    body = json.loads(Path(said.splitlines()[-1]).read_text())
+    assert list(body["groups"]) == ["drop=none", "drop=text"]
+    for figures in body["groups"].values():
+        assert set(figures) >= {"clip_text", "sketch_f1", "delta_e", "frechet", "sketch_f1_share", "variant_right"}
+        for name, e in figures.items():
+            assert e["low"] <= e["value"] <= e["high"] or name == "frechet"
+            assert e["n"] == 8
+    assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
+    paired = body["paired"]["drop=text - drop=none"]
+    both = [body["groups"][g]["delta_e"]["value"] for g in ("drop=none", "drop=text")]
+    assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
+
+
+def test_any_kept_column_groups_rows(finished: str) -> None:
+    said = aggregate.evaluate(Evaluate(finished, ("group", "cell"), None, 32))
+    assert "even drop=none" in said
+    with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
+        aggregate.evaluate(Evaluate(finished, ("colour",), None, 32))
+
+
+def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="holds no run"):
+        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None, 32))
+    ledger.adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
+    with pytest.raises(SettingsError, match="not finished"):
+        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None, 32))

@@ -1,0 +1,277 @@
+"""Losses, data and state of training, without Ray."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from jobs.cli import compose_config
+from jobs.train import absolute
+from pipeline.settings import Optimiser, Train, build
+from pipeline.train import data
+from pipeline.train.alignment import Alignment, contrastive, recall_at_1
+from pipeline.train.autoencoding import Autoencoding, differences
+from pipeline.train.denoising import Denoising, noise_schedule
+from pipeline.train.loop import State, learning_rate
+from pipeline.train.tokenizer import learn
+from tests import tiny
+
+Models = dict[str, str]
+OPTIONS = Optimiser(2, 1, 4, 1e-2, 0.0, 10, 0.5, 1.0, "float32")
+
+
+def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
+    from omegaconf import OmegaConf
+
+    small = {
+        "align": [f"stage.options.{k}={v}" for k, v in tiny.CLIP_OPTIONS.items()],
+        "autoencode": [
+            "stage.options.image_size=32",
+            "stage.options.channels=8",
+            "stage.options.blocks=1",
+            "stage.options.latent_channels=4",
+        ],
+        "denoise": ["stage.options.image_size=32", "stage.options.channels=[32,32]"],
+    }[stage]
+    given = [
+        f"stage={stage}",
+        f"input.path={pairs}",
+        f"output={output}",
+        "train_where=null",
+        "val_where=null",
+        *small,
+        *more,
+    ]
+    values: Any = OmegaConf.to_container(compose_config("train", given), resolve=True)
+    return build(Train, values)
+
+
+def batch(count: int = 8) -> data.Batch:
+    colour, sketch = zip(*(tiny.picture(i) for i in range(count)), strict=True)
+    return {
+        "image": np.array([np.asarray(c).tobytes() for c in colour], dtype=object),
+        "sketch": np.array([np.asarray(s).tobytes() for s in sketch], dtype=object),
+        "text": np.array([f"a {tiny.COLOURS[i % 5]} box" for i in range(count)], dtype=object),
+        "tags": np.array(["square, shape"] * count, dtype=object),
+    }
+
+
+def test_batches_become_pictures() -> None:
+    image, sketch = data.to_tensors(batch(3))
+    assert image.shape == (3, 3, 32, 32)
+    assert sketch.shape == (3, 1, 32, 32)
+    assert torch.equal(image[1].permute(1, 2, 0) * 255, torch.from_numpy(np.asarray(tiny.picture(1)[0])).float())
+
+
+def test_rows_are_filtered_and_decoded(pairs: str) -> None:
+    table = data._read_group(pairs, 0, {"text": "text", "image": "image"}, "n > 1")
+    decoded = data._decode(table, 16)
+    assert decoded["text"].to_pylist() == ["a blue box", "a yellow box"]
+    assert len(decoded["image"][0].as_py()) == 16 * 16 * 3
+
+
+def test_augmentation_moves_all_channels_together_and_keeps_the_ground_white() -> None:
+    picture = torch.ones(64, 1, 32, 32)
+    picture[:, :, 10:20, 8:14] = 0
+    moved = data.augment(picture.repeat(1, 3, 1, 1), torch.Generator().manual_seed(0), torch.ones(64, dtype=torch.bool))
+    assert torch.equal(moved[:, 0], moved[:, 2])
+    assert moved[:, :, 0].min() > 0.99
+    still = (moved[:, 0] - picture[:, 0]).abs().amax((1, 2)) < 1e-5
+    assert 5 < int(still.sum()) < 32  # a quarter is neither moved nor mirrored
+
+
+def test_only_what_may_be_mirrored_is() -> None:
+    assert data.may_mirror(["woman: dark skin tone", "left arrow", "flag: France"]).tolist() == [True, False, False]
+    picture = torch.ones(32, 1, 8, 8)
+    picture[:, :, :, :2] = 0
+    same = data.augment(picture, torch.Generator().manual_seed(1), torch.zeros(32, dtype=torch.bool))
+    assert (same[:, 0, :, 0].mean(1) <= same[:, 0, :, -1].mean(1) + 1e-6).all()
+
+
+def test_captions_are_the_text_and_sometimes_tags() -> None:
+    rng = np.random.default_rng(0)
+    seen = {data.caption("a box", "square, shape", rng) for _ in range(100)}
+    assert "a box" in seen
+    assert len(seen) > 2
+    assert all(c.startswith("a box") for c in seen)
+    assert data.caption("a box", "", rng) == "a box"
+
+
+def test_contrastive_loss_in_closed_form() -> None:
+    assert contrastive(torch.zeros(4, 4), torch.eye(4)) == pytest.approx(math.log(4))
+    assert contrastive(100 * torch.eye(4), torch.eye(4)) == pytest.approx(0, abs=1e-4)
+    # Two rows that are each other's positives share the probability: ln 2 is the least that can be reached.
+    pair = torch.block_diag(torch.ones(2, 2), torch.ones(1, 1))
+    assert contrastive(100 * pair, pair) == pytest.approx(math.log(2) * 2 / 3, abs=1e-4)
+
+
+def test_recall() -> None:
+    assert recall_at_1(torch.eye(5)) == 1
+    assert recall_at_1(torch.eye(5).roll(1, 0)) == 0
+
+
+def test_differences_in_closed_form() -> None:
+    ramp = torch.arange(4.0).expand(1, 1, 3, 4)
+    assert differences(ramp) == pytest.approx(1.0)
+    assert differences(torch.ones(1, 1, 3, 4)) == 0
+
+
+def test_the_tokenizer_writes_anything_and_frames_it() -> None:
+    tokenizer = learn(["a red box"] * 3, 300, 12)
+    ids = tokenizer("A RED box", padding="max_length", max_length=12, truncation=True).input_ids
+    assert ids[0] == 1
+    assert 2 in ids
+    assert ids[-1] == 0
+    assert tokenizer.decode(tokenizer("日本 ☂ naïve", truncation=False).input_ids[1:-1]).strip() == "日本 ☂ naïve"
+
+
+def test_learning_rate_warms_up_and_ends_at_zero() -> None:
+    rates = [learning_rate(OPTIONS, s, 100) for s in range(101)]
+    assert rates[0] == pytest.approx(1e-3)
+    assert max(rates) == rates[10] == pytest.approx(1e-2)
+    assert rates[55] == pytest.approx(0.5e-2)
+    assert rates[100] == pytest.approx(0)
+
+
+def test_a_state_survives_its_checkpoint_bit_by_bit(tmp_path: Path) -> None:
+    def step(state: State, x: torch.Tensor) -> None:
+        state.network(x).square().mean().backward()
+        state.optimiser.step()
+        state.optimiser.zero_grad()
+        state.average.update_parameters(state.network)
+        state.step += 1
+
+    torch.manual_seed(0)
+    x = torch.randn(8, 3)
+    first = State(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), OPTIONS)
+    for _ in range(3):
+        step(first, x)
+    first.save(tmp_path)
+    assert not [p for p in tmp_path.iterdir() if p.suffix not in (".safetensors", ".json")]
+    second = State(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), OPTIONS)
+    second.load(tmp_path)
+    assert second.step == 3
+    for state in (first, second):
+        step(state, x)
+    for a, b in zip(first.average.state_dict().values(), second.average.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def learns(stage: Any, count: int, rows: int = 8, lr: float = 3e-3) -> tuple[float, float]:
+    """(first, last) loss of some steps on one batch."""
+    optimiser = torch.optim.Adam(stage.network.parameters(), lr)
+    losses = []
+    for index in range(count):
+        loss = stage.loss(stage.network, batch(rows), torch.Generator().manual_seed(index % 4))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return float(np.mean(losses[:4])), float(np.mean(losses[-4:]))
+
+
+def test_alignment_learns_and_saves_an_open_clip_folder(pairs: str, tmp_path: Path) -> None:
+    from pipeline.conditions.clip import Clip
+
+    torch.manual_seed(0)
+    stage = Alignment.create(settings("align", pairs, str(tmp_path)))
+    first, last = learns(stage, 200, rows=5, lr=1e-3)  # five texts that all differ
+    assert first > 1.5 > 0.7 > last
+    stage.save(stage.network, tmp_path / "model")
+    clip = Clip.load(str(tmp_path / "model"))
+    image, _ = data.to_tensors(batch())
+    ours = nn.functional.normalize(stage.network.eval().encode_image(image * 2 - 1), dim=-1)
+    assert torch.allclose(clip.embed_images(image), ours, atol=1e-5)
+    assert set(stage.validate(stage.network, batch())) == {"image_to_text_r1", "text_to_image_r1", "sketch_to_image_r1"}
+
+
+def test_autoencoding_learns_and_scales_its_latents(pairs: str, tmp_path: Path) -> None:
+    from diffusers import AutoencoderTiny
+
+    from pipeline.models import image
+
+    torch.manual_seed(0)
+    stage = Autoencoding.create(settings("autoencode", pairs, str(tmp_path)))
+    first, last = learns(stage, 60)
+    assert last < first * 0.8
+    stage.validate(stage.network, batch())
+    stage.save(stage.network, tmp_path)
+    vae = AutoencoderTiny.from_pretrained(tmp_path)
+    assert image.encode(vae, data.to_tensors(batch())[0]).std() == pytest.approx(1, abs=0.05)
+
+
+def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_path: Path) -> None:
+    from pipeline.diffusion.backends import SketchToImageBackend
+
+    torch.manual_seed(0)
+    given = settings(
+        "denoise",
+        pairs,
+        str(tmp_path),
+        f"stage.options.clip={models['clip']}",
+        f"stage.options.vae={models['path']}/vae",
+    )
+    stage = Denoising.create(given)
+    first, last = learns(stage, 40)
+    assert last < first
+    assert set(stage.validate(stage.network, batch())) == {"loss_all", "loss_text", "loss_sketch", "loss_none"}
+    stage.save(stage.network, tmp_path / "model")
+    backend = SketchToImageBackend(tmp_path / "model", "cpu", torch.float32)
+    for a, b in zip(backend.network.state_dict().values(), stage.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Path) -> None:
+    given = settings(
+        "denoise",
+        pairs,
+        str(tmp_path),
+        f"stage.options.clip={models['clip']}",
+        f"stage.options.vae={models['path']}/vae",
+    )
+    stage = Denoising.create(given)
+    picture, sketch = data.to_tensors(batch())
+    from pipeline.models import image
+
+    x_0 = image.encode(stage.vae, picture)
+
+    def exact(x_t: torch.Tensor, t: torch.Tensor, *_: object) -> torch.Tensor:
+        alpha_bar = noise_schedule().alphas_cumprod[t].view(-1, 1, 1, 1)
+        a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        return a * (x_t - a * x_0) / s - s * x_0
+
+    conditions = stage.conditions([""] * 8, sketch)
+    loss = stage.error(exact, picture, conditions, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    assert loss < 1e-6
+
+
+def test_modalities_are_dropped_in_the_shares_asked_for(models: Models, pairs: str, tmp_path: Path) -> None:
+    given = settings(
+        "denoise",
+        pairs,
+        str(tmp_path),
+        f"stage.options.clip={models['clip']}",
+        f"stage.options.vae={models['path']}/vae",
+    )
+    keep = Denoising.create(given).draw_keep(20_000, torch.Generator().manual_seed(0))
+    text, sketch = keep["text"], keep["sketch"]
+    each, everything = given.stage.options["drop_each"], given.stage.options["drop_all"]
+    assert (~text & ~sketch).float().mean() == pytest.approx(everything, abs=0.01)
+    assert (~text & sketch).float().mean() == pytest.approx(each, abs=0.01)
+    assert (text & ~sketch).float().mean() == pytest.approx(each, abs=0.01)
+
+
+def test_relative_paths_of_a_training_are_made_absolute(pairs: str) -> None:
+    given = settings(
+        "denoise", "data/x.parquet", "out", "stage.options.clip=outputs/clip", "stage.options.vae=s3://b/vae"
+    )
+    made = absolute(given)
+    assert made.output == str(Path.cwd() / "out")
+    assert made.stage.options["clip"] == str(Path.cwd() / "outputs/clip")
+    assert made.stage.options["vae"] == "s3://b/vae"
+    assert dataclasses.replace(made, output="out", input=given.input, stage=given.stage) == given
