@@ -23,7 +23,7 @@ JUDGE_FROM = 100  # rows that must be done before the share of failed ones can e
 def generate(settings: Generate) -> str:
     """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
     check(settings)
-    weights = {name: checkpoint.fingerprint(getattr(settings.model, field)) for name, field in WEIGHTS.items()}
+    weights = fingerprints(settings)
     plan = ledger.adopt_or_make(settings, weights)
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
@@ -34,6 +34,11 @@ def generate(settings: Generate) -> str:
     if todo:
         _execute(settings, plan, todo, weights)
     return conclude(settings, plan)
+
+
+def fingerprints(settings: Generate) -> dict[str, str]:
+    """Content hashes of the model folders of a run."""
+    return {name: checkpoint.fingerprint(getattr(settings.model, key)) for name, key in WEIGHTS.items()}
 
 
 def conclude(settings: Generate, plan: Plan) -> str:

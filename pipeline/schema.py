@@ -1,15 +1,16 @@
 """Arrow schemas of every table that crosses a process or reaches a store, and `check`.
 
 Images are encoded bytes in the form that Hugging Face `datasets` reads as its Image feature; embeddings are
-fixed-size lists of float16. Large columns carry 64-bit offsets, so that no shard meets the 2 GiB wall.
+fixed-size lists of float16.
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-HF_IMAGE = pa.struct([pa.field("bytes", pa.large_binary()), pa.field("path", pa.string())])
+HF_IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 # plan/<hash>-<n>.parquet: one row group per shard
 PLAN = pa.schema(
@@ -41,10 +42,18 @@ MANIFEST = pa.schema(
 RESULTS: dict[str, list[pa.Field]] = {"image": [pa.field("image", HF_IMAGE)]}
 
 
-def output(
-    result: str, modalities: Sequence[str], scores: Sequence[str], embedding_dim: int, kept: Sequence[pa.Field] = ()
-) -> pa.Schema:
-    """Schema of data/<shard>.parquet for a task: `modalities` are the roles of its inputs, `kept` passes through."""
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """Field names of the output's structs, which differ between tasks."""
+
+    roles: Sequence[str]  # of the inputs
+    scores: Sequence[str]
+    weights: Sequence[str]  # of guidance
+    provenance: Sequence[str]
+
+
+def output(result: str, names: Names, embedding_dim: int, kept: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Schema of data/<shard>.parquet for a task; `kept` columns pass through from the input."""
     embedding = pa.list_(pa.float16(), embedding_dim)
     fields = [
         pa.field("row_id", pa.string(), nullable=False),
@@ -56,14 +65,18 @@ def output(
         pa.field("error", ERROR),
         *RESULTS[result],
         pa.field("embedding", embedding),  # of the result, in the judge's space
-        pa.field("input_embeddings", pa.struct([pa.field(m, embedding) for m in modalities])),
-        pa.field("scores", pa.struct([pa.field(s, pa.float32()) for s in scores])),
-        pa.field("present", pa.struct([pa.field(m, pa.bool_()) for m in modalities])),
-        pa.field("guidance", pa.map_(pa.string(), pa.float32())),
-        pa.field("provenance", pa.map_(pa.string(), pa.string())),
+        pa.field("input_embeddings", _struct(names.roles, embedding)),
+        pa.field("scores", _struct(names.scores, pa.float32())),
+        pa.field("present", _struct(names.roles, pa.bool_())),
+        pa.field("guidance", _struct(names.weights, pa.float32())),
+        pa.field("provenance", _struct(names.provenance, pa.string())),
         *kept,
     ]
     return pa.schema(fields, metadata=huggingface_metadata(fields))
+
+
+def _struct(names: Sequence[str], kind: pa.DataType) -> pa.DataType:
+    return pa.struct([pa.field(name, kind) for name in names])
 
 
 def huggingface_metadata(fields: Sequence[pa.Field]) -> dict[str, str]:

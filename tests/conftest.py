@@ -33,8 +33,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """The one Ray of the test session."""
+def ray_session(s3: str) -> Iterator[None]:
+    """The one Ray of the test session, started after S3 so that its workers have the AWS variables."""
     from pipeline import cluster
 
     with cluster.connected(Cluster(address=None, object_store_bytes=200_000_000)):

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline import schema
 
+NAMES = schema.Names(["text", "sketch"], ["clip_text"], ["text", "sketch", "all"], ["model"])
 SCHEMA = pa.schema([pa.field("a", pa.int32(), nullable=False), pa.field("b", pa.string())])
 
 
@@ -18,7 +19,7 @@ def test_check_casts_orders_and_refuses() -> None:
 
 
 def test_output_declares_images_for_hugging_face() -> None:
-    made = schema.output("image", ["text", "sketch"], ["clip_text"], 8, [pa.field("group", pa.string())])
+    made = schema.output("image", NAMES, 8, [pa.field("group", pa.string())])
     features = json.loads(made.metadata[b"huggingface"])["info"]["features"]
     assert features == {"image": {"_type": "Image"}}
     assert made.field("embedding").type == pa.list_(pa.float16(), 8)

@@ -24,7 +24,7 @@ class Estimate:
 
 
 def mean_by_input(values: NDArray[np.floating], inputs: Sequence[str]) -> NDArray[np.float64]:
-    """Mean of each input's finite values, in the order in which inputs first appear; inputs without any are left out."""
+    """Mean of each input's finite values, in order of first appearance; inputs without any are left out."""
     sums: dict[str, list[float]] = {}
     for value, source in zip(values.tolist(), inputs, strict=True):
         if np.isfinite(value):

@@ -46,7 +46,7 @@ class Finish:
 
     def _table(self, block: pa.Table) -> pa.Table:
         """The shard's output rows."""
-        roles = self.settings.task.roles
+        roles, conditions = self.settings.task.roles, self.settings.task.conditions
         pixels, embeddings = array(block, "pixels"), array(block, "embedding")
         inputs = Inputs(block, roles, side=pixels.shape[1])
         errors: list[Error | None] = block["error"].to_pylist()
@@ -59,7 +59,8 @@ class Finish:
                 result, errors[i] = attempt("score", "", work)
             rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
-        declared = schema.output(self.settings.task.result, list(roles), list(self.scores), embeddings.shape[1], kept)
+        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], sorted(self.job.provenance))
+        declared = schema.output(self.settings.task.result, names, embeddings.shape[1], kept)
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
 
     def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
@@ -67,8 +68,8 @@ class Finish:
         return {
             "status": "failed" if error else "ok",
             "error": error,
-            "guidance": list(self.cells[cell].guidance.items()),
-            "provenance": list(self.job.provenance.items()),
+            "guidance": dict(self.cells[cell].guidance),
+            "provenance": dict(self.job.provenance),
         }
 
     def _result(self, pixels: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
