@@ -1,0 +1,75 @@
+"""Training on Ray Train with two workers: one is killed, training goes on; the same command continues a training."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline import storage
+from pipeline.conditions.clip import Clip
+from pipeline.settings import SettingsError, Train
+from pipeline.train.alignment import Alignment
+from pipeline.train.data import Batch
+from pipeline.train.fit import fit
+from tests.test_train import settings
+
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
+MORE = ("optimiser.batch_size=4", "optimiser.passes=1", "optimiser.warmup_steps=1", "optimiser.precision=float32")
+
+
+class Dying(Alignment):
+    """Alignment whose second worker is killed once, in its second epoch."""
+
+    mark: Path
+    calls = 0
+
+    @classmethod
+    def create(cls, given: Train) -> Self:
+        stage = super().create(given)
+        stage.mark = Path(given.output) / "died"
+        return stage
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        import ray.train
+
+        self.calls += 1
+        if ray.train.get_context().get_world_rank() == 1 and self.calls == 4 and not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().loss(network, batch, generator)
+
+
+def figures(output: str) -> dict[int, dict[str, Any]]:
+    return {int(o.uri[-10:-5]): storage.read_json(o.uri) for o in storage.list_objects(f"{output}/log", ".json")}
+
+
+def test_two_workers_survive_a_death_and_a_training_goes_on(pairs: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "clip")
+    dying = "stage.factory=tests.test_training_ray:Dying"
+    given = settings("align", pairs, output, *MORE, dying, "workers.count=2", "optimiser.epochs=2")
+    model = fit(given)
+    assert (tmp_path / "clip" / "died").exists()
+    assert Clip.load(str(model)).widths == {"tokens": 32, "pooled": 16}
+    assert (model / "checksums.json").exists()
+    logged = figures(output)
+    assert [logged[e]["step"] for e in (1, 2)] == [3, 6]  # 24 rows, 2 workers, batches of 4
+    assert fit(given) == model  # nothing is left to do
+
+    (model / "open_clip_model.safetensors").rename(tmp_path / "before")
+    for file in model.iterdir():
+        file.unlink()
+    model.rmdir()
+    more = settings("align", pairs, output, *MORE, "workers.count=2", "optimiser.epochs=3")
+    fit(more)
+    logged = figures(output)
+    assert logged[3]["step"] == 9
+    assert logged[3]["loss"] > 0
+
+
+def test_a_training_without_a_whole_batch_is_refused(pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="24 rows per worker do not fill one batch of 256"):
+        fit(settings("align", pairs, str(tmp_path)))
