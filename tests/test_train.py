@@ -175,6 +175,15 @@ def learns(stage: Any, count: int, rows: int = 8, lr: float = 3e-3) -> tuple[flo
     return float(np.mean(losses[:4])), float(np.mean(losses[-4:]))
 
 
+def test_the_averaged_network_works_although_masks_hold_infinities(pairs: str, tmp_path: Path) -> None:
+    stage = Alignment.create(settings("align", pairs, str(tmp_path)))
+    state = State(stage.network, OPTIONS)
+    for _ in range(3):
+        state.average.update_parameters(state.network)
+    ids = stage.ids(["a red box"])
+    assert torch.allclose(state.average.module.encode_text(ids), stage.network.encode_text(ids), atol=1e-5)
+
+
 def test_alignment_learns_and_saves_an_open_clip_folder(pairs: str, tmp_path: Path) -> None:
     from pipeline.conditions.clip import Clip
 

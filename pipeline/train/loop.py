@@ -47,7 +47,8 @@ class State:
 
     def __init__(self, network: nn.Module, options: Optimiser) -> None:
         self.network = network
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay), use_buffers=True)
+        # Buffers are copied, not averaged: the mean of an attention mask's infinities would be NaN.
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay))
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
         )
