@@ -43,8 +43,8 @@ def audit(output: str, plan: Plan) -> Audit:
     objects = {o.uri.rsplit("/", 1)[-1]: o.uri for o in ledger.data_objects(output)}
     unlawful = [f"unplanned object {name}" for name in sorted(set(objects) - expected)]
     ok, missing, reasons = 0, 0, collections.Counter[str]()
-    for shard in range(plan.shards):
-        planned = ledger.shard_rows(output, plan, shard)["row_id"].to_pylist()
+    for shard, rows in ledger.planned(output, plan):
+        planned = rows["row_id"].to_pylist()
         uri = objects.get(f"{shard:08d}.parquet")
         if uri is None:
             missing += len(planned)

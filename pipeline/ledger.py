@@ -8,7 +8,7 @@ OUT/_SUCCESS                  the audit, written last
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -134,6 +134,14 @@ def shard_rows(output: str, made: Plan, shard: int) -> pa.Table:
     part = next(p for p in made.parts if p.first <= shard < p.first + p.shards)
     with storage.open_parquet(storage.join(output, "plan", part.name)) as parquet:
         return parquet.read_row_group(shard - part.first)
+
+
+def planned(output: str, made: Plan) -> Iterator[tuple[int, pa.Table]]:
+    """(shard, its planned rows) of all shards in order; every part of the plan is opened once."""
+    for part in made.parts:
+        with storage.open_parquet(storage.join(output, "plan", part.name)) as parquet:
+            for group in range(part.shards):
+                yield part.first + group, parquet.read_row_group(group)
 
 
 def done(output: str) -> list[int]:

@@ -30,9 +30,9 @@ def read(run: str, plan: Plan, size: int, columns: Sequence[str] = ()) -> Inputs
     found: dict[str, dict[str, Any]] = {"sketch": {}, "image": {}}
     extra: dict[str, dict[str, Any]] = {}
     readers: dict[int, Reader] = {}
-    for shard in range(plan.shards):
-        rows = {r["source_id"]: (r["file"], r["row"]) for r in ledger.shard_rows(run, plan, shard).to_pylist()}
-        for source, (file, row) in rows.items():
+    for _, planned in ledger.planned(run, plan):
+        places = {r["source_id"]: (r["file"], r["row"]) for r in planned.to_pylist()}
+        for source, (file, row) in places.items():
             if file not in readers:
                 readers = {file: Reader(plan.files[file], {**roles, **{c: c for c in columns}})}
             cells = readers[file].rows([row]).to_pylist()[0]

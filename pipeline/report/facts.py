@@ -4,17 +4,19 @@ import collections
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import ledger, storage
 from pipeline.ledger import Plan
 from pipeline.stages.load import Reader
 
+FIGURES = ("row_id", "source_id", "cell", "status", "error", "scores")
 SHOWN_INPUTS = 40  # in the contact sheet
 SHOWN_EXTREMES = 8  # best and worst rows, each
 
@@ -37,16 +39,16 @@ class Facts:
 
 def gather(output: str, plan: Plan) -> Facts:
     """Read the objects twice: columns of figures of all rows, then whole rows of the few that are shown."""
-    figures = _figures(output)
-    seconds, forwards = _facts(output)
     task = plan.identity["task"]
+    figures = pa.concat_tables(_read(o.uri, FIGURES) for o in ledger.data_objects(output))
+    seconds, forwards = _facts(output)
     ranked = _ranked(figures, task["best_by"])
     chosen = _spread(plan, figures)
-    shown = _rows(output, plan, [*chosen, *ranked[:SHOWN_EXTREMES], *ranked[-SHOWN_EXTREMES:]])
+    shown = _rows(output, plan, {*chosen, *ranked[:SHOWN_EXTREMES], *ranked[-SHOWN_EXTREMES:]})
     by_input = collections.defaultdict(list)
     for row_id in chosen:
         by_input[shown[row_id]["source_id"]].append(shown[row_id])
-    failed = [r for r in figures if r["status"] != "ok"]
+    failed = figures.filter(pc.field("status") != "ok")
     return Facts(
         plan=plan,
         ok=len(figures) - len(failed),
@@ -61,16 +63,13 @@ def gather(output: str, plan: Plan) -> Facts:
     )
 
 
-def _figures(output: str) -> list[dict[str, Any]]:
-    columns = ["row_id", "source_id", "cell", "status", "error", "scores"]
-    rows: list[dict[str, Any]] = []
-    for stored in ledger.data_objects(output):
-        with storage.open_parquet(stored.uri) as parquet:
-            rows += parquet.read(columns=columns).to_pylist()
-    return rows
+def _read(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    with storage.open_parquet(uri) as parquet:
+        return parquet.read(columns=columns)
 
 
 def _facts(output: str) -> tuple[dict[str, float], int]:
+    """(seconds of each stage, forwards of the network), over all objects."""
     seconds, forwards = collections.Counter[str](), 0
     for stored in ledger.data_objects(output):
         facts = ledger.shard_facts(stored.uri)
@@ -80,57 +79,53 @@ def _facts(output: str) -> tuple[dict[str, float], int]:
     return dict(seconds), forwards
 
 
-def _by_cell(figures: Sequence[Mapping[str, Any]], score: str) -> dict[str, NDArray[np.float32]]:
-    values: dict[str, list[float]] = {}
-    for row in figures:
-        value = (row["scores"] or {}).get(score)
-        values.setdefault(row["cell"], []).append(math.nan if value is None else value)
-    return {cell: np.array(v, np.float32) for cell, v in values.items()}
+def _score(figures: pa.Table, name: str) -> NDArray[np.float32]:
+    """Values of a score [rows], NaN where missing."""
+    column = pc.struct_field(figures["scores"], name)
+    return np.asarray(pc.fill_null(column, math.nan).to_numpy(), dtype=np.float32)
 
 
-def _ranked(figures: Sequence[Mapping[str, Any]], score: str) -> list[str]:
+def _by_cell(figures: pa.Table, score: str) -> dict[str, NDArray[np.float32]]:
+    values, cells = _score(figures, score), figures["cell"].to_numpy()
+    return {cell: values[cells == cell] for cell in pc.unique(figures["cell"]).to_pylist()}
+
+
+def _ranked(figures: pa.Table, score: str) -> list[str]:
     """Row ids that have the score, best first."""
-    scored = [(r["scores"][score], r["row_id"]) for r in figures if r["scores"] and r["scores"][score] is not None]
-    return [row_id for _, row_id in sorted(scored, reverse=True)]
+    values = _score(figures, score)
+    order = np.argsort(-values, kind="stable")[: int(np.isfinite(values).sum())]
+    return [str(name) for name in figures["row_id"].take(pa.array(order)).to_pylist()]
 
 
-def _spread(plan: Plan, figures: Sequence[Mapping[str, Any]]) -> list[str]:
+def _spread(plan: Plan, figures: pa.Table) -> list[str]:
     """Row ids of all results of inputs that are spread evenly over the run."""
-    sources = list(dict.fromkeys(r["source_id"] for r in figures if r["status"] == "ok"))
+    good = figures.filter(pc.field("status") == "ok")
+    sources = pc.unique(good["source_id"])
     count = min(SHOWN_INPUTS, max(1, SHOWN_INPUTS * 4 // len(plan.cells)), len(sources))
-    kept = {sources[i * len(sources) // count] for i in range(count)} if count else set()
-    return [r["row_id"] for r in figures if r["source_id"] in kept and r["status"] == "ok"]
+    kept = sources.take(pa.array([i * len(sources) // count for i in range(count)], pa.int64()))
+    return [str(name) for name in good.filter(pc.field("source_id").isin(kept))["row_id"].to_pylist()]
 
 
-def _failures(failed: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _failures(failed: pa.Table) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
-    for row in failed:
+    for row in failed.to_pylist():
         error = row["error"]
         reasons.setdefault(f"{error['stage']}: {error['kind']}", []).append(f"{row['source_id']}: {error['message']}")
     return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
 
 
-def _rows(output: str, plan: Plan, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _rows(output: str, plan: Plan, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
     """Result, scores and inputs of some rows, by row id."""
-    ids, found = set(wanted), {}
-    for planned in _planned(output, plan):
-        here = [r for r in planned.to_pylist() if r["row_id"] in ids]
-        if not here:
+    found: dict[str, dict[str, Any]] = {}
+    for shard, planned in ledger.planned(output, plan):
+        here = planned.filter(pc.field("row_id").isin(pa.array(list(wanted), pa.string())))
+        if not len(here):
             continue
-        with storage.open_parquet(ledger.shard_uri(output, here[0]["shard"])) as parquet:
-            results = {r["row_id"]: r for r in parquet.read().to_pylist()}
-        for row in here:
+        results = {r["row_id"]: r for r in _read(ledger.shard_uri(output, shard)).to_pylist()}
+        for row in here.to_pylist():
             found[row["row_id"]] = {**results[row["row_id"]], "file": row["file"], "row": row["row"]}
     _attach_inputs(plan, list(found.values()))
     return found
-
-
-def _planned(output: str, plan: Plan) -> Iterator[pa.Table]:
-    """Planned rows, shard by shard."""
-    for part in plan.parts:
-        with storage.open_parquet(storage.join(output, "plan", part.name)) as parquet:
-            for group in range(part.shards):
-                yield parquet.read_row_group(group)
 
 
 def _attach_inputs(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
