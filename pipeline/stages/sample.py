@@ -64,7 +64,7 @@ class Sample:
         first = [s if not i or source[i - 1] != s else None for i, s in enumerate(source)]
         light = block.drop_columns([*dropped, *heavy]).take(pa.array(source, pa.int32()))
         carried = block.select(heavy).take(pa.array(first, pa.int32()))
-        return pa.table({**own, **_columns(light), **_columns(carried)})
+        return pa.table({**_columns(light), **own, **_columns(carried)})
 
     def _draw(
         self, evidence: Conditions, rows: Sequence[dict[str, Any]]
