@@ -166,6 +166,7 @@ class Train:
     val_where: str | None
     seed: int
     output: str
+    save_dtype: str  # of the model's weights; training itself keeps float32
     optimiser: Optimiser
     workers: Workers
     cluster: Cluster

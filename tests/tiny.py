@@ -56,7 +56,8 @@ def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
     with torch.no_grad():  # open the gates, or conditions would have no say in a random network
         network.fusion.gate[-1].bias.fill_(1.0)
     parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
-    checkpoint.save_generator(folder, {**parts, "vae": vae, "scheduler": noise_schedule()}, clip)
+    vae.save_pretrained(folder.with_name("vae"))
+    checkpoint.save_generator(folder, {**parts, "scheduler": noise_schedule()}, clip, folder.with_name("vae"))
     return folder
 
 

@@ -19,7 +19,7 @@ class SketchToImageBackend:
         parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
         self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
-        self.vae = checkpoint.load_part(folder, "vae", AutoencoderTiny).to(device).eval().requires_grad_(False)
+        self.vae = checkpoint.load_part(folder, "vae", AutoencoderTiny).to(device).float().eval().requires_grad_(False)
         self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
         side = int(self.network.unet.config.sample_size)
         self.latent_shape = (int(self.network.unet.config.in_channels), side, side)

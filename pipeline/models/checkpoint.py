@@ -95,12 +95,15 @@ def write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
-def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path) -> None:
-    """Write a generator folder from its diffusers parts (name -> object with save_pretrained) and its CLIP's folder."""
+def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path) -> None:
+    """Write a generator folder from its diffusers parts (name -> object with save_pretrained) and, copied as they
+    are, the folders of its frozen CLIP and autoencoder."""
     for name, part in parts.items():
         part.save_pretrained(folder / name)
-    shutil.copytree(clip, folder / "clip", dirs_exist_ok=True)
+    for name, source in (("clip", clip), ("vae", vae)):
+        shutil.copytree(source, folder / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS))
     index = {name: [type(part).__module__.split(".")[0], type(part).__name__] for name, part in parts.items()}
+    index["vae"] = ["diffusers", json.loads((vae / "config.json").read_text())["_class_name"]]
     (folder / "model_index.json").write_text(
         json.dumps({"_diffusers_version": importlib.metadata.version("diffusers"), **index}, indent=2) + "\n"
     )

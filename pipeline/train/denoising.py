@@ -46,7 +46,7 @@ class Denoising:
         """A fresh denoiser over the given CLIP and autoencoder."""
         options = settings.stage.options
         clip = Clip.load(str(checkpoint.fetch(options["clip"])))
-        vae = AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"]))
+        vae = AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"])).float()
         network = image.build(clip.image_size, vae.config.latent_channels, clip.widths, tuple(options["channels"]))
         return cls(network, clip, vae, options)
 
@@ -99,8 +99,8 @@ class Denoising:
     def save(self, network: nn.Module, folder: Path) -> None:
         """A whole generator: unet, adapter, fusion, vae, scheduler, clip, model_index.json, checksums."""
         parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
-        parts |= {"vae": self.vae, "scheduler": self.scheduler}
-        checkpoint.save_generator(folder, parts, checkpoint.fetch(self.options["clip"]))
+        frozen = {name: checkpoint.fetch(self.options[name]) for name in ("clip", "vae")}
+        checkpoint.save_generator(folder, {**parts, "scheduler": self.scheduler}, **frozen)
 
 
 def noise_schedule() -> DDPMScheduler:

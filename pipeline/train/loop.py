@@ -4,6 +4,7 @@ One epoch lies between two checkpoints. A checkpoint holds weights, average, opt
 safetensors; after a worker's death, or when the same command is given again, training goes on from the last.
 """
 
+import copy
 import json
 import math
 import tempfile
@@ -115,7 +116,7 @@ def worker(config: dict[str, Any]) -> None:
             "loss": sum(losses) / max(1, len(losses)),
             "rows_per_second": len(losses) * settings.optimiser.batch_size / (time.monotonic() - began),
         }
-        _report(stage, state, figures, main=context.get_world_rank() == 0)
+        _report(stage, state, figures, main=context.get_world_rank() == 0, dtype=settings.save_dtype)
 
 
 def _epoch(
@@ -145,8 +146,8 @@ def _epoch(
         yield loss.item()
 
 
-def _report(stage: Stage, state: State, figures: dict[str, float], main: bool) -> None:
-    """Validate and checkpoint on the main worker; all workers meet here."""
+def _report(stage: Stage, state: State, figures: dict[str, float], main: bool, dtype: str) -> None:
+    """Validate and checkpoint on the main worker, the model in `dtype`; all workers meet here."""
     if not main:
         ray.train.report(figures)
         return
@@ -160,5 +161,5 @@ def _report(stage: Stage, state: State, figures: dict[str, float], main: bool) -
     figures |= {name: value / count for name, value in sums.items()}
     with tempfile.TemporaryDirectory() as folder:
         state.save(Path(folder))
-        stage.save(averaged, Path(folder) / "model")
+        stage.save(copy.deepcopy(averaged).to(getattr(torch, dtype)), Path(folder) / "model")
         ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
