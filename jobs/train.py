@@ -22,7 +22,7 @@ def train(settings: Train) -> str:
     """The folder of the trained model."""
     from pipeline.train.fit import fit
 
-    return str(fit(absolute(settings)))
+    return fit(absolute(settings))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline import audit, ledger
-from pipeline.evaluation import aggregate, inputs, intervals, variants
+from pipeline.evaluation import aggregate, collect, inputs, intervals, variants
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
 from pipeline.settings import Evaluate, SettingsError
@@ -104,6 +104,16 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     paired = body["paired"]["drop=text - drop=none"]
     both = [body["groups"][g]["delta_e"]["value"] for g in ("drop=none", "drop=text")]
     assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
+
+
+def test_collected_rows_are_the_stored_ones(finished: str) -> None:
+    rows = collect.collect(finished, collect.finished(finished), ("group", "cell"), images=True)
+    assert len(rows.source_id) == len(rows.images) == 8 * 2 * 2
+    assert set(rows.group) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
+    assert np.allclose(np.linalg.norm(rows.embedding, axis=1), 1, atol=1e-2)
+    some = rows.take([3, 1])
+    assert some.source_id == (rows.source_id[3], rows.source_id[1])
+    assert np.array_equal(some.scores["delta_e"], rows.scores["delta_e"][[3, 1]], equal_nan=True)
 
 
 def test_any_kept_column_groups_rows(finished: str) -> None:

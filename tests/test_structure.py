@@ -19,7 +19,7 @@ LAYERS = [
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"plan", "ledger", "audit", "preview"},
+    {"plan", "ledger", "audit", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},

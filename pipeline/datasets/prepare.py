@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema, storage
-from pipeline.datasets import openmoji
+from pipeline.datasets import openmoji, sample
 from pipeline.settings import Prepare, SettingsError, resolve
 
 SOURCES = {
-    "openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size))
+    "openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size)),
+    "sample": sample.from_file,
 }
 
 

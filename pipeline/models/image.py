@@ -54,7 +54,7 @@ def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
 
 def build(image_size: int, latent_channels: int, widths: Mapping[str, int], channels: tuple[int, ...]) -> SketchToImage:
     """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels."""
-    dim = channels[0]
+    dim = max(channels)
     deep = len(channels) - 1
     unet = UNet2DConditionModel(
         sample_size=image_size // 4,
@@ -64,6 +64,7 @@ def build(image_size: int, latent_channels: int, widths: Mapping[str, int], chan
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D",) * deep + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * deep,
+        only_cross_attention=[i == 0 for i in range(len(channels))],  # self-attention over 16 x 16 costs most of a step
         cross_attention_dim=dim,
         norm_num_groups=16,
         attention_head_dim=4,  # diffusers reads this as the number of heads

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
 import sys
 import threading
 import time
@@ -14,11 +12,12 @@ from typing import Any
 
 import ray
 import ray.train
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from pipeline import cluster, storage
-from pipeline.models.checkpoint import write_checksums
+from pipeline.models import checkpoint
 from pipeline.settings import SettingsError, Train
 from pipeline.train import loop
 from pipeline.train.data import rows
@@ -66,10 +65,10 @@ def _follow(output: str, epochs: int, over: threading.Event) -> None:
             print(f"epoch {figures['epoch']}/{epochs} {values} left={left:.0f}s", file=sys.stderr, flush=True)
 
 
-def fit(settings: Train) -> Path:
-    """Train, or go on with a training that was interrupted; returns the folder of the trained model."""
-    target = Path(settings.output) / "model"
-    if target.is_dir():
+def fit(settings: Train) -> str:
+    """Train, or go on with a training that was interrupted; returns the folder (or URI) of the trained model."""
+    target = storage.join(settings.output, "model")
+    if checkpoint.published(target):
         return target
     options, workers = settings.optimiser, settings.workers
     with cluster.connected(settings.cluster), progress(settings.output, options.epochs):
@@ -80,6 +79,7 @@ def fit(settings: Train) -> Path:
         steps = options.epochs * options.passes * (per_worker // options.batch_size)
         if not steps:
             raise SettingsError(f"{per_worker} rows per worker do not fill one batch of {options.batch_size}")
+        fs, path = storage.filesystem(settings.output)
         trainer = TorchTrainer(
             loop.worker,
             train_loop_config={"settings": dataclasses.asdict(settings), "total_steps": steps},
@@ -88,7 +88,8 @@ def fit(settings: Train) -> Path:
             dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
             run_config=RunConfig(
                 name="checkpoints",
-                storage_path=os.path.abspath(settings.output),
+                storage_path=path,
+                storage_filesystem=PyFileSystem(FSSpecHandler(fs)),
                 failure_config=FailureConfig(max_failures=workers.max_failures),
                 checkpoint_config=CheckpointConfig(num_to_keep=2),
                 callbacks=[Log(settings.output)],
@@ -96,6 +97,5 @@ def fit(settings: Train) -> Path:
         )
         result = trainer.fit()
         with result.checkpoint.as_directory() as folder:
-            shutil.copytree(Path(folder) / "model", target)
-    write_checksums(target)
+            checkpoint.publish(Path(folder) / "model", target)
     return target

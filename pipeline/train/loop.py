@@ -51,7 +51,7 @@ class State:
         # Buffers are copied, not averaged: the mean of an attention mask's infinities would be NaN.
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay))
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
+            network.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
         )
         self.epoch = 0
         self.step = 0
