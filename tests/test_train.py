@@ -175,6 +175,18 @@ def learns(stage: Any, count: int, rows: int = 8, lr: float = 3e-3) -> tuple[flo
     return float(np.mean(losses[:4])), float(np.mean(losses[-4:]))
 
 
+def test_a_short_training_does_not_end_with_its_first_weights() -> None:
+    average = loop.exponential_average(0.999)
+    value = [torch.zeros(1)]
+    for step in range(1, 301):
+        average(value, [torch.ones(1)], torch.tensor(step))
+    assert value[0].item() > 0.999
+    assert 0.999**300 > 0.7  # what a constant decay would have kept of the zero
+    longer = [torch.zeros(1)]
+    average(longer, [torch.ones(1)], torch.tensor(1_000_000))
+    assert longer[0].item() == pytest.approx(0.001)
+
+
 def test_the_averaged_network_works_although_masks_hold_infinities(pairs: str, tmp_path: Path) -> None:
     stage = Alignment.create(settings("align", pairs, str(tmp_path)))
     state = State(stage.network, OPTIONS)

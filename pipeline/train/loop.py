@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -18,7 +18,7 @@ import ray.train.torch
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pipeline.settings import Optimiser, Train, build, resolve
 from pipeline.train.data import Batch, batches
@@ -49,7 +49,7 @@ class State:
     def __init__(self, network: nn.Module, options: Optimiser) -> None:
         self.network = network
         # Buffers are copied, not averaged: the mean of an attention mask's infinities would be NaN.
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay))
+        self.average = AveragedModel(network, multi_avg_fn=exponential_average(options.ema_decay))
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
         )
@@ -81,6 +81,18 @@ class State:
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
+
+
+def exponential_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Update of averaged weights: `decay`, but after n steps at most (1 + n) / (10 + n), or a short training would
+    end with much of its first weights."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        n = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
 
 
 def learning_rate(options: Optimiser, step: int, total: int) -> float:
