@@ -54,7 +54,8 @@ def _read_group(uri: str, group: int, columns: dict[str, str], condition: str | 
     table = _parquet(uri).read_row_group(group, columns=[*dict.fromkeys([*columns.values(), *needed])])
     if expression is not None:
         table = table.filter(expression)
-    return pa.table({role: table[name] for role, name in columns.items()})
+    found = pa.table({role: table[name] for role, name in columns.items()})
+    return found if "tags" in columns else found.append_column("tags", pa.nulls(len(found), pa.string()))
 
 
 def _decode(table: pa.Table, size: int) -> pa.Table:

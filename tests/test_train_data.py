@@ -1,0 +1,52 @@
+import numpy as np
+import torch
+
+from pipeline.train import data
+from tests import tiny
+from tests.test_train import batch
+
+
+def test_batches_become_pictures() -> None:
+    image, sketch = data.to_tensors(batch(3))
+    assert image.shape == (3, 3, 32, 32)
+    assert sketch.shape == (3, 1, 32, 32)
+    assert torch.equal(image[1].permute(1, 2, 0) * 255, torch.from_numpy(np.asarray(tiny.picture(1)[0])).float())
+
+
+def test_rows_are_filtered_and_decoded(pairs: str) -> None:
+    table = data._read_group(pairs, 0, {"text": "text", "image": "image"}, "n > 1")
+    decoded = data._decode(table, 16)
+    assert decoded["text"].to_pylist() == ["a blue box", "a yellow box"]
+    assert len(decoded["image"][0].as_py()) == 16 * 16 * 3
+
+
+def test_rows_without_tags_have_empty_ones(pairs: str) -> None:
+    table = data._decode(data._read_group(pairs, 0, {"text": "text"}, None), 32)
+    assert table["tags"].to_pylist() == [""] * 4
+
+
+def test_augmentation_moves_all_channels_together_and_keeps_the_ground_white() -> None:
+    picture = torch.ones(64, 1, 32, 32)
+    picture[:, :, 10:20, 8:14] = 0
+    moved = data.augment(picture.repeat(1, 3, 1, 1), torch.Generator().manual_seed(0), torch.ones(64, dtype=torch.bool))
+    assert torch.equal(moved[:, 0], moved[:, 2])
+    assert moved[:, :, 0].min() > 0.99
+    still = (moved[:, 0] - picture[:, 0]).abs().amax((1, 2)) < 1e-5
+    assert 5 < int(still.sum()) < 32  # a quarter is neither moved nor mirrored
+
+
+def test_only_what_may_be_mirrored_is() -> None:
+    assert data.may_mirror(["woman: dark skin tone", "left arrow", "flag: France"]).tolist() == [True, False, False]
+    picture = torch.ones(32, 1, 8, 8)
+    picture[:, :, :, :2] = 0
+    same = data.augment(picture, torch.Generator().manual_seed(1), torch.zeros(32, dtype=torch.bool))
+    assert (same[:, 0, :, 0].mean(1) <= same[:, 0, :, -1].mean(1) + 1e-6).all()
+
+
+def test_captions_are_the_text_and_sometimes_tags() -> None:
+    rng = np.random.default_rng(0)
+    seen = {data.caption("a box", "square, shape", rng) for _ in range(100)}
+    assert "a box" in seen
+    assert len(seen) > 2
+    assert all(c.startswith("a box") for c in seen)
+    assert data.caption("a box", "", rng) == "a box"
