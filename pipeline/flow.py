@@ -8,22 +8,30 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.settings import Actors, SettingsError
+from pipeline.settings import Actors, SettingsError, resolve
 from pipeline.stages import Job
-from pipeline.stages.encode import Encode
-from pipeline.stages.finish import Finish
-from pipeline.stages.load import Load
-from pipeline.stages.sample import Sample
 
 WAVE_SHARDS = 20_000  # Ray Data slows down near 100,000 blocks
 SAMPLER_CPUS = 0.7  # leaves room on a two-core machine for the light stages beside two samplers
 LIGHT_CPUS = 0.05
 RESTARTS = {"max_restarts": 3, "max_task_retries": 2}  # Ray's own defaults are endless
+
+
+class Stage:
+    """An actor. It imports its stage itself, so that the driver need not: torch and its company take seconds."""
+
+    def __init__(self, name: str, job: Job) -> None:
+        self.stage = resolve(name)(job)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """One shard further."""
+        return self.stage(block)
 
 
 def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -54,19 +62,21 @@ def _wave(job: Job, shards: Sequence[int], samplers: int) -> ray.data.Dataset:
     actors = job.settings.actors
     samplers = min(samplers, len(shards))
     source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
-    loaded = _stage(source, Load, job, 1, num_cpus=LIGHT_CPUS)
-    encoded = _stage(loaded, Encode, job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder)
-    sampled = _stage(encoded, Sample, job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
-    return _stage(sampled, Finish, job, actors.finishers, num_cpus=LIGHT_CPUS)
+    loaded = _stage(source, "load:Load", job, 1, num_cpus=LIGHT_CPUS)
+    encoded = _stage(
+        loaded, "encode:Encode", job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder
+    )
+    sampled = _stage(encoded, "sample:Sample", job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
+    return _stage(sampled, "finish:Finish", job, actors.finishers, num_cpus=LIGHT_CPUS)
 
 
-def _stage(source: ray.data.Dataset, cls: type, job: Job, size: int, **resources: float) -> ray.data.Dataset:
+def _stage(source: ray.data.Dataset, name: str, job: Job, size: int, **resources: float) -> ray.data.Dataset:
     with warnings.catch_warnings():
         # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return source.map_batches(
-            cls,
-            fn_constructor_args=(job,),
+            Stage,
+            fn_constructor_args=(f"pipeline.stages.{name}", job),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,

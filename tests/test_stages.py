@@ -12,8 +12,9 @@ from pipeline import ledger, storage
 from pipeline.conditions import Condition
 from pipeline.settings import Generate
 from pipeline.stages import Job, attempt
-from pipeline.stages.blocks import array, column, condition, condition_columns
+from pipeline.stages.blocks import array, column
 from pipeline.stages.encode import Encode
+from pipeline.stages.evidence import condition, condition_columns
 from pipeline.stages.finish import Finish
 from pipeline.stages.load import Load, Reader
 from pipeline.stages.sample import Sample

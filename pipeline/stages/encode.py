@@ -19,8 +19,9 @@ from pipeline.conditions.clip import Clip, to_unit
 from pipeline.models import checkpoint
 from pipeline.settings import resolve
 from pipeline.stages import Job
-from pipeline.stages.blocks import column, condition_columns
+from pipeline.stages.blocks import column
 from pipeline.stages.decode import decode
+from pipeline.stages.evidence import condition_columns
 
 
 class Encode:

@@ -25,7 +25,8 @@ from pipeline.models import checkpoint
 from pipeline.plan import Cell
 from pipeline.settings import resolve
 from pipeline.stages import Error, Job, failure
-from pipeline.stages.blocks import column, condition
+from pipeline.stages.blocks import column
+from pipeline.stages.evidence import condition
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PADDING = {"source": 0, "cell": "", "seed": 0}
