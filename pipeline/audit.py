@@ -52,6 +52,8 @@ def audit(output: str, plan: Plan) -> Audit:
         found, good, bad = _read(uri)
         ok += good
         reasons.update(bad)
+        if len(set(planned)) < len(planned):
+            unlawful.append(f"shard {shard} was planned with one row twice")
         if sorted(found) != sorted(planned):
             unlawful.append(f"shard {shard} does not hold exactly its planned rows")
     return Audit(plan.rows, ok, reasons.total(), missing, tuple(unlawful), dict(reasons.most_common()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline import schema
 from pipeline.diffusion.schedulers import scheduler_class
 from pipeline.plan import cells
 from pipeline.settings import Generate, SettingsError
@@ -31,8 +32,18 @@ def _problems(settings: Generate) -> Iterator[str]:
         yield f"failures.max_fraction must lie between 0 and 1, not {settings.failures.max_fraction:g}"
     if settings.guidance.interval and settings.guidance.interval[0] >= settings.guidance.interval[1]:
         yield "guidance.interval=[lo,hi] needs lo < hi; both are values of sigma"
-    if settings.task.best_by not in settings.task.scores:
+    if settings.task.best_by.removeprefix("-") not in settings.task.scores:
         yield f"task.best_by={settings.task.best_by} is none of the task's scores: {', '.join(settings.task.scores)}"
+    yield from _keep_problems(settings)
     for key, values in settings.sweep.items():
         if not values:
             yield f"sweep.{key} needs at least one value"
+
+
+def _keep_problems(settings: Generate) -> Iterator[str]:
+    taken = schema.output(settings.task.result, schema.Names([], [], [], []), 1).names
+    for name in settings.input.keep:
+        if name in taken:
+            yield f"input.keep={name}: the output has a column of that name already"
+        if settings.input.keep.count(name) > 1:
+            yield f"input.keep={name} is given twice"

@@ -94,8 +94,6 @@ def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
 
 def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
     files = plan.input_files(settings.input)
-    for file in files[:1]:
-        plan.check_columns(settings.input, file, settings.where)
     fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
     inputs = plan.source_rows(settings.input, files, settings.where)
     shards = plan.planned(settings, fingerprint, inputs)
@@ -146,7 +144,8 @@ def planned(output: str, made: Plan) -> Iterator[tuple[int, pa.Table]]:
 
 def done(output: str) -> list[int]:
     """Numbers of the shards whose objects exist."""
-    return [int(o.uri.rsplit("/", 1)[-1].removesuffix(".parquet")) for o in data_objects(output)]
+    names = (o.uri.rsplit("/", 1)[-1].removesuffix(".parquet") for o in data_objects(output))
+    return [int(name) for name in names if name.isdecimal()]
 
 
 def data_objects(output: str) -> Sequence[Stored]:

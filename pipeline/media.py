@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 
@@ -28,6 +28,7 @@ class Bounds:
     """What a single medium may cost to decode."""
 
     pixels: int = 64_000_000  # width x height; a 30,000 x 30,000 PNG of a few kB would take 2.7 GB
+    side: int = 1024  # larger pictures are reduced as they are read: a shard holds all pictures of its inputs
     bytes: int = 64 * 2**20
     characters: int = 10_000
 
@@ -99,12 +100,24 @@ def _open(data: bytes, bounds: Bounds) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound follows
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > bounds.pixels:
-            raise MediaError(f"has {image.width} x {image.height} pixels; at most {bounds.pixels:,} are decoded")
-        image.load()
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        if opened.width * opened.height > bounds.pixels:
+            raise MediaError(f"has {opened.width} x {opened.height} pixels; at most {bounds.pixels:,} are decoded")
+        opened.draft(None, (bounds.side, bounds.side))  # of a large JPEG, a fraction is decoded
+        image = _eight_bits(opened)
+        image.thumbnail((bounds.side, bounds.side), Image.Resampling.LANCZOS)
+        ImageOps.exif_transpose(image, in_place=True)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise error if isinstance(error, MediaError) else MediaError(f"is not a readable image: {error}") from error
+    return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image that can be resampled: 16-bit grey scaled down (Pillow would cut it off), palettes resolved."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("P", "PA", "1", "I", "F"):
+        return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
     return image
 
 

@@ -47,7 +47,7 @@ def cells(settings: Generate) -> tuple[Cell, ...]:
         for key, value in zip(keys, values, strict=True):
             group, _, name = key.partition(".")
             if group == "guidance" and name in weights:
-                weights[name] = float(value)
+                weights[name] = _weight(key, value)
             elif key == "drop":
                 drop = _dropped(value)
             else:
@@ -55,7 +55,16 @@ def cells(settings: Generate) -> tuple[Cell, ...]:
                 raise SettingsError(f"sweep.{key} cannot be swept; known: {', '.join(known)}, drop")
         name = " ".join(f"{k.removeprefix('guidance.')}={_label(v)}" for k, v in zip(keys, values, strict=True))
         found.append(Cell(name, weights, drop))
+    for what in ("key", "name"):
+        if len({getattr(cell, what) for cell in found}) < len(found):
+            raise SettingsError("two settings of the sweep are the same; give each value once")
     return tuple(found)
+
+
+def _weight(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingsError(f"sweep.{key}: {value!r} is not a number")
+    return float(value)
 
 
 def _dropped(value: Any) -> tuple[str, ...]:
@@ -96,16 +105,22 @@ def input_files(source: Input) -> list[Stored]:
     return files
 
 
-def check_columns(source: Input, file: Stored, condition: str | None) -> None:
-    """Raises SettingsError naming the first configured column that a file lacks."""
-    with storage.open_parquet(file.uri) as parquet:
-        there = parquet.schema_arrow.names
+def check_columns(source: Input, uri: str, there: pa.Schema, condition: str | None) -> dict[str, pa.DataType]:
+    """Type of each column that is used. Raises SettingsError naming the first configured column that a file lacks."""
     wanted = [(f"input.columns.{role}", name) for role, name in source.columns.items() if name]
     asked = where.parse(condition)[1] if condition else ()
-    for key, name in [*wanted, *(("input.keep", n) for n in source.keep), *(("where", n) for n in asked)]:
-        if name not in there:
+    columns = [*wanted, *(("input.keep", n) for n in source.keep), *(("where", n) for n in asked)]
+    for key, name in columns:
+        if name not in there.names:
             hint = f"; name yours with {key}=…, or say {key}=null" if key.startswith("input.columns.") else ""
-            raise SettingsError(f"{file.uri} has no column {name!r} ({key}); it has {', '.join(there)}{hint}")
+            raise SettingsError(f"{uri} has no column {name!r} ({key}); it has {', '.join(there.names)}{hint}")
+    return {name: there.field(name).type for _, name in columns}
+
+
+def _check_types(first: Mapping[str, pa.DataType], here: Mapping[str, pa.DataType], uri: str) -> None:
+    for name, kind in here.items():
+        if kind != first[name]:
+            raise SettingsError(f"{uri} has {kind} in column {name!r}, but the first input file has {first[name]}")
 
 
 def source_rows(source: Input, files: Sequence[Stored], condition: str | None) -> Iterator[tuple[int, int, str]]:
@@ -113,15 +128,19 @@ def source_rows(source: Input, files: Sequence[Stored], condition: str | None) -
     expression, needed = where.parse(condition) if condition else (None, ())
     id_column = source.columns["id"]
     seen: set[bytes] = set()
+    types: dict[str, pa.DataType] = {}
     for number, file in enumerate(files):
         with storage.open_parquet(file.uri) as parquet:
+            here = check_columns(source, file.uri, parquet.schema_arrow, condition)
+            types = types or here
+            _check_types(types, here, file.uri)
             names = [*dict.fromkeys([*([id_column] if id_column else []), *needed])]
             table = parquet.read(columns=names)
             rows = pa.array(range(parquet.metadata.num_rows), pa.int64())
         table = table.append_column("__row", rows)
         if expression is not None:
-            table = table.filter(expression)
-        ids = _ids(table, id_column, file.uri)
+            table = _filter(table, expression, condition, file.uri)
+        ids = _ids(table, id_column, file.uri, _name(source.path, file.uri))
         for row, name in zip(table["__row"].to_pylist(), ids, strict=True):
             key = digest(name)
             if key in seen:
@@ -130,10 +149,27 @@ def source_rows(source: Input, files: Sequence[Stored], condition: str | None) -
             yield number, row, name
 
 
-def _ids(table: pa.Table, column: str | None, uri: str) -> list[str]:
+def _filter(table: pa.Table, expression: pc.Expression, condition: str | None, uri: str) -> pa.Table:
+    try:
+        return table.filter(expression)
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
+        raise SettingsError(f"where={condition!r} does not fit the columns of {uri}: {reason}") from error
+
+
+def _name(path: str, uri: str) -> str:
+    """A file's name below the folder, or before the first wildcard, of input.path: enough to tell files apart."""
+    folder = path.split("*", maxsplit=1)[0]
+    folder = folder.rsplit("/", 1)[0] if "*" in path else folder
+    below = uri.partition("://")[2].removeprefix(folder.partition("://")[2]) if "://" in folder else uri
+    below = below.removeprefix(folder).lstrip("/")
+    return below or uri.rsplit("/", 1)[-1]
+
+
+def _ids(table: pa.Table, column: str | None, uri: str, name: str) -> list[str]:
     """Ids as text; without an id column, the file's name and the row's number."""
     if column is None:
-        return [f"{uri.rsplit('/', 1)[-1]}#{row}" for row in table["__row"].to_pylist()]
+        return [f"{name}#{row}" for row in table["__row"].to_pylist()]
     values = table[column]
     if pa.types.is_floating(values.type):
         raise SettingsError(f"column {column!r} of {uri} holds floating-point numbers, which cannot be ids")

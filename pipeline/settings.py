@@ -179,7 +179,6 @@ class Evaluate:
     run: str
     by: tuple[str, ...]
     variants: str | None
-    image_size: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ used, never pickled: a pickled one would carry the secret key.
 import contextlib
 import dataclasses
 import glob
+import hashlib
 import json
 import os
 import uuid
@@ -104,9 +105,13 @@ def stat_or_none(uri: str) -> Stored | None:
     fs, path = filesystem(uri)
     try:
         info = fs.info(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Stored(uri, int(info["size"]), _version(info)) if info["type"] == "file" else None
+    if info["type"] != "file":
+        return None
+    # What the package carries is another copy on every node, with times of its own: its content is its version.
+    version = hashlib.sha256(fs.cat_file(path)).hexdigest() if uri.startswith(STARTER) else _version(info)
+    return Stored(uri, int(info["size"]), version)
 
 
 def read(uri: str) -> bytes:
@@ -126,26 +131,37 @@ def read_json(uri: str) -> Any:
 def put(uri: str, data: bytes) -> None:
     """Put an object that may be replaced (a report), whole or not at all."""
     fs, path = filesystem(uri)
-    if isinstance(fs, LocalFileSystem):
-        os.replace(_temporary(Path(path), data), path)
-    else:
-        fs.pipe_file(path, data)
+    with _writing(uri):
+        if isinstance(fs, LocalFileSystem):
+            os.replace(_temporary(Path(path), data), path)
+        else:
+            fs.pipe_file(path, data)
 
 
 def put_new(uri: str, data: bytes) -> bool:
     """Put an object that must not exist yet, whole or not at all. False: there was one, and it is untouched."""
     fs, path = filesystem(uri)
-    if isinstance(fs, LocalFileSystem):
-        return _link_new(Path(path), data)
+    with _writing(uri):
+        if isinstance(fs, LocalFileSystem):
+            return _link_new(Path(path), data)
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if _status(error) != 412:  # 412 Precondition Failed: the object exists
+                raise
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    """Turns what a store answers to a put into a message that names the object."""
     try:
-        fs.pipe_file(path, data, mode="create")
-    except FileExistsError:
-        return False
+        yield
     except OSError as error:
-        if _status(error) != 412:  # 412 Precondition Failed: the object exists
-            raise
-        return False
-    return True
+        raise StorageError(f"cannot write {uri}: {error}") from error
 
 
 def remove(uri: str) -> None:
@@ -194,6 +210,6 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     with fs.open(path, "rb") as file:
         try:
             parquet = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise StorageError(f"{uri} is not a readable Parquet file: {error}") from error
         yield parquet

@@ -91,7 +91,7 @@ def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finished: str) -> None:
-    said = aggregate.evaluate(Evaluate(finished, ("cell",), "group", 32))
+    said = aggregate.evaluate(Evaluate(finished, ("cell",), "group"))
     assert said.splitlines()[-1] == f"{finished}/report/evaluation.json"
     body = json.loads(Path(said.splitlines()[-1]).read_text())
     assert list(body["groups"]) == ["drop=none", "drop=text"]
@@ -117,15 +117,15 @@ def test_collected_rows_are_the_stored_ones(finished: str) -> None:
 
 
 def test_any_kept_column_groups_rows(finished: str) -> None:
-    said = aggregate.evaluate(Evaluate(finished, ("group", "cell"), None, 32))
+    said = aggregate.evaluate(Evaluate(finished, ("group", "cell"), None))
     assert "even drop=none" in said
     with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
-        aggregate.evaluate(Evaluate(finished, ("colour",), None, 32))
+        aggregate.evaluate(Evaluate(finished, ("colour",), None))
 
 
 def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no run"):
-        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None, 32))
+        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
     ledger.adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
     with pytest.raises(SettingsError, match="not finished"):
-        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None, 32))
+        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))

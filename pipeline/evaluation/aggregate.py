@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,38 +11,43 @@ import numpy as np
 from pipeline import storage
 from pipeline.evaluation import inputs, intervals, variants
 from pipeline.evaluation.collect import Rows, collect, finished
+from pipeline.evaluation.inputs import Inputs
 from pipeline.evaluation.intervals import Estimate
 from pipeline.ledger import Plan
 from pipeline.scores import frechet
-from pipeline.settings import Evaluate
+from pipeline.settings import Evaluate, SettingsError
 
 Figures = dict[str, Estimate]  # name of a figure -> estimate
-FRECHET_DRAWS = 100
 
 
 def evaluate(settings: Evaluate) -> str:
     """Compute, write report/evaluation.json below the run, and return its path after a table for people."""
     plan = finished(settings.run)
-    families = settings.variants is not None
-    rows = collect(settings.run, plan, settings.by, images=families)
-    if families:
-        rows.scores["variant_right"] = _variants(settings, plan, rows)
+    rows = collect(settings.run, plan, settings.by, images=settings.variants is not None)
+    known = inputs.read(settings.run, plan, inputs.result_side(settings.run), _variant_columns(settings, plan))
+    if settings.variants:
+        rows.scores["variant_right"] = _variants(settings.variants, known, rows)
     groups = {g: rows.take([i for i, own in enumerate(rows.group) if own == g]) for g in dict.fromkeys(rows.group)}
     found = {" ".join(name) or "all": figures(group) for name, group in groups.items()}
     for name, group in zip(found, groups.values(), strict=True):
-        found[name] |= _against_sketches(settings, plan, group)
+        found[name] |= _against_sketches(known, group)
     differences = _paired(list(groups.values()), list(found))
     path = storage.join(settings.run, "report", "evaluation.json")
     body = {"by": settings.by, "judge": plan.identity["model"]["judge"], "groups": found, "paired": differences}
-    storage.put(path, (json.dumps(body, indent=1, default=dataclasses.asdict) + "\n").encode())
+    storage.put(path, (json.dumps(body, indent=1, default=_finite) + "\n").encode())
     return f"{table(found)}\n{_difference_table(differences)}{path}"
+
+
+def _finite(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate for JSON, which has no NaN."""
+    return {k: v if math.isfinite(v) else None for k, v in dataclasses.asdict(estimate).items()}
 
 
 def figures(rows: Rows) -> Figures:
     """Means of all scores, and the Frechet distance between results and references in the judge's features."""
     found = {name: intervals.mean(values, rows.source_id) for name, values in rows.scores.items()}
     both = np.isfinite(rows.reference).all(1)
-    if both.sum() > 1:
+    if len({rows.source_id[i] for i in np.flatnonzero(both)}) > 2:
         found["frechet"] = frechet_distance(rows.take(np.flatnonzero(both).tolist()))
     return found
 
@@ -57,26 +63,34 @@ def frechet_distance(rows: Rows) -> Estimate:
         at = [i for k in index for i in places[sources[k]]]
         return frechet.distance(frechet.Moments.of(rows.embedding[at]), frechet.Moments.of(rows.reference[at]))
 
-    return intervals.of(statistic, len(sources), draws=FRECHET_DRAWS)
+    return intervals.jackknife(statistic, len(sources))
 
 
-def _variants(settings: Evaluate, plan: Plan, rows: Rows) -> Any:
+def _variant_columns(settings: Evaluate, plan: Plan) -> list[str]:
+    if settings.variants is None:
+        return []
+    with storage.open_parquet(plan.files[0].uri) as parquet:
+        names = parquet.schema_arrow.names
+    if settings.variants not in names:
+        raise SettingsError(f"variants={settings.variants}: the input has no such column; it has {', '.join(names)}")
+    return [settings.variants]
+
+
+def _variants(column: str, known: Inputs, rows: Rows) -> Any:
     pictures = [inputs.picture(data) for data in rows.images]
-    column = settings.variants or ""
-    known = inputs.read(settings.run, plan, pictures[0].shape[0], [column])
     family = {source: str(values[column]) for source, values in known.columns.items() if values[column] is not None}
     return variants.right(pictures, rows.source_id, family, known.image)
 
 
-def _against_sketches(settings: Evaluate, plan: Plan, rows: Rows) -> Figures:
-    """Where sketch fidelity stands between its null and its ceiling on the same inputs."""
-    columns = plan.identity["input"]["columns"]
-    if "sketch_f1" not in rows.scores or not (columns.get("sketch") and columns.get("image")):
-        return {}
-    known = inputs.read(settings.run, plan, settings.image_size)
+def _against_sketches(known: Inputs, rows: Rows) -> Figures:
+    """Where sketch fidelity stands between its null and its ceiling, over the inputs that have both. The interval
+    of the share is that of the fidelity; it takes the anchors as given."""
     ceiling, null = inputs.sketch_anchors(known, rows.source_id)
-    value = intervals.mean(rows.scores["sketch_f1"], rows.source_id)
     span = ceiling.value - null.value
+    if "sketch_f1" not in rows.scores or not span > 0:
+        return {}
+    rows = rows.take([i for i, s in enumerate(rows.source_id) if s in known.sketch and s in known.image])
+    value = intervals.mean(rows.scores["sketch_f1"], rows.source_id)
     scaled = [(v - null.value) / span for v in (value.value, value.low, value.high)]
     share = Estimate(scaled[0], scaled[1], scaled[2], value.n)
     return {"sketch_f1_ceiling": ceiling, "sketch_f1_null": null, "sketch_f1_share": share}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 DRAWS = 1000
 LEVEL = 0.95
+GROUPS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,20 @@ def mean(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> 
     return of(lambda index: float(per_input[index].mean()), len(per_input), seed)
 
 
-def of(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0, draws: int = DRAWS) -> Estimate:
-    """Any statistic of n inputs, given as a function of the indices that are drawn."""
+def of(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Estimate:
+    """A statistic of n inputs, given as a function of the indices that are drawn."""
     rng = np.random.default_rng(seed)
-    drawn = [statistic(rng.integers(0, n, n)) for _ in range(draws)]
+    drawn = [statistic(rng.integers(0, n, n)) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(statistic(np.arange(n)), float(low), float(high), n)
+
+
+def jackknife(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Estimate:
+    """As `of`, for statistics that are biased by inputs drawn twice, such as a Frechet distance: each of GROUPS
+    groups of inputs is left out once (delete-group jackknife, Kott 2001)."""
+    order = np.random.default_rng(seed).permutation(n)
+    count = min(GROUPS, n)
+    left_out = [statistic(np.sort(np.delete(order, np.arange(g, n, count)))) for g in range(count)]
+    value = statistic(np.arange(n))
+    spread = 1.96 * float(np.sqrt((count - 1) * np.var(left_out)))
+    return Estimate(value, value - spread, value + spread, n)

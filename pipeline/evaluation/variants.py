@@ -15,14 +15,14 @@ from pipeline.media import Pixels
 DIFFERS = 2.3  # Delta E that a person just sees
 
 
-def nearest(result: Pixels, family: Sequence[Pixels]) -> int:
-    """Index of the family's picture that a result [H, W, 3] is nearest to."""
+def nearest(result: Pixels, family: Sequence[Pixels]) -> int | None:
+    """Index of the family's picture that a result [H, W, 3] is nearest to; None if the pictures are all the same."""
     labs = [rgb2lab(p) for p in family]
     where = np.zeros(result.shape[:2], dtype=bool)
     for lab in labs[1:]:
         where |= deltaE_cie76(labs[0], lab) > DIFFERS
     if not where.any():
-        return 0
+        return None
     own = rgb2lab(result)[where]
     return int(np.argmin([deltaE_cie76(own, lab[where]).mean() for lab in labs]))
 
@@ -39,5 +39,6 @@ def right(
     for row, (result, source) in enumerate(zip(results, sources, strict=True)):
         members = families.get(family_of.get(source, ""), [])
         if len(members) > 1 and source in members:
-            out[row] = float(members[nearest(result, [references[m] for m in members])] == source)
+            found = nearest(result, [references[m] for m in members])
+            out[row] = np.nan if found is None else float(members[found] == source)
     return out

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline import ledger, storage
 from pipeline.ledger import Plan
 from pipeline.stages.load import Reader
+from pipeline.storage import StorageError, Stored
 
 FIGURES = ("row_id", "source_id", "cell", "status", "error", "scores")
 SHOWN_INPUTS = 40  # in the contact sheet
@@ -91,8 +92,9 @@ def _by_cell(figures: pa.Table, score: str) -> dict[str, NDArray[np.float32]]:
 
 
 def _ranked(figures: pa.Table, score: str) -> list[str]:
-    """Row ids that have the score, best first."""
-    values = _score(figures, score)
+    """Row ids that have the score, best first: the highest, or of "-score" the lowest."""
+    sign = -1 if score.startswith("-") else 1
+    values = sign * _score(figures, score.removeprefix("-"))
     order = np.argsort(-values, kind="stable")[: int(np.isfinite(values).sum())]
     return [str(name) for name in figures["row_id"].take(pa.array(order)).to_pylist()]
 
@@ -136,11 +138,19 @@ def _attach_inputs(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
         places = sorted({r["row"] for r in rows if r["file"] == number})
         if not places:
             continue
-        media = Reader(file, columns).rows(places).rename_columns(list(columns)).to_pylist()
-        inputs = dict(zip(places, media, strict=True))
+        media = dict(zip(places, _media(file, columns, places), strict=True))
         for row in rows:
             if row["file"] == number:
-                row["inputs"] = inputs[row["row"]]
+                row["inputs"] = {**dict.fromkeys(identity["task"]["roles"]), **media[row["row"]]}
+
+
+def _media(file: Stored, columns: Mapping[str, str], places: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of an input file; nothing where the file is another one now, or gone: the results stand all the same."""
+    try:
+        found: list[dict[str, Any]] = Reader(file, columns).rows(list(places)).to_pylist() if columns else []
+    except StorageError:
+        found = []
+    return found or [{} for _ in places]
 
 
 def command(plan: Plan) -> str:

@@ -6,7 +6,7 @@ file was cut into row groups, and its footer. A changed input is a fault of the 
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,8 +50,7 @@ class Load:
             if file not in self.readers:
                 self.readers = {file: Reader(self.plan.files[file], self._columns())}
             tables.append(self.readers[file].rows([row for _, row in group]))
-        table = pa.concat_tables(tables, promote_options="permissive")
-        return table.rename_columns(list(self._columns()))
+        return pa.concat_tables(tables, promote_options="permissive")
 
     def _columns(self) -> dict[str, str]:
         """Name in the block -> name in the file."""
@@ -70,13 +69,13 @@ def _plan(output: str) -> Plan:
 class Reader:
     """Rows of one Parquet file by number, read forwards; it starts again only when asked to go back."""
 
-    def __init__(self, file: Stored, columns: dict[str, str]) -> None:
+    def __init__(self, file: Stored, columns: Mapping[str, str]) -> None:
         now = storage.stat(file.uri)
         if now != file:
             raise StorageError(f"{file.uri} has changed since it was planned; plan it anew into another output=")
         fs, path = storage.filesystem(file.uri)
         self.parquet = pq.ParquetFile(fs.open(path, "rb"))
-        self.columns = list(columns.values())
+        self.columns = columns  # name in what `rows` gives -> name in the file
         groups = range(self.parquet.num_row_groups)
         self.starts = [0, *itertools.accumulate(self.parquet.metadata.row_group(g).num_rows for g in groups)]
         self.group = -1
@@ -85,21 +84,22 @@ class Reader:
         self.groups_read = 0  # how often a row group was opened
 
     def rows(self, numbers: list[int]) -> pa.Table:
-        """Rows by ascending number."""
+        """Rows by ascending number, with the columns that were asked for under the names given to them."""
         taken, done = [], 0
         while done < len(numbers):
             self._seek(numbers[done])
             here = list(itertools.takewhile(lambda n: n < self.first + self.held.num_rows, numbers[done:]))
             taken.append(self.held.take([n - self.first for n in here]))
             done += len(here)
-        return pa.concat_tables(taken).select(self.columns)
+        table = pa.concat_tables(taken)
+        return pa.table({name: table[column] for name, column in self.columns.items()})
 
     def _seek(self, number: int) -> None:
         """Hold the decoded rows that contain `number`."""
         group = bisect.bisect_right(self.starts, number) - 1
         if group != self.group or number < self.first:
             self.group, self.groups_read = group, self.groups_read + 1
-            columns = [*dict.fromkeys(self.columns)]
+            columns = [*dict.fromkeys(self.columns.values())]
             self.batches = self.parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
             self.first, self.held = self.starts[group], pa.table({})
         while number >= self.first + self.held.num_rows:
