@@ -6,6 +6,7 @@ The only importer of Hydra. Every mistake is answered by one or two plain lines 
 import dataclasses
 import difflib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class CommandLine:
     arguments: tuple[str, ...]
 
     def __str__(self) -> str:
-        return " ".join([f"python jobs/{self.job}.py", *self.arguments])
+        return shlex.join(["python", f"jobs/{self.job}.py", *self.arguments])
 
 
 Reshape = Callable[[dict[str, Any], Sequence[str]], dict[str, Any]]  # (configuration, keys that were typed) -> same

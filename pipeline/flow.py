@@ -54,7 +54,8 @@ def sized(actors: Actors) -> int:
     if actors.samplers:
         return actors.samplers
     if actors.gpus_per_sampler:
-        return int(resources["GPU"] / actors.gpus_per_sampler)
+        share = actors.gpus_per_sampler
+        return int(resources["GPU"] * int(1 / share) if share <= 1 else resources["GPU"] / share)
     return max(1, int(resources["CPU"]))
 
 

@@ -86,7 +86,7 @@ def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
     found = load(settings.output) or _make(settings, weights, identity)
     if differing := _differences(found.identity, identity):
         raise SettingsError(
-            f"{settings.output} holds a run with other settings ({', '.join(differing)}); "
+            f"{settings.output} holds a run with other settings ({', '.join(map(_typed, differing))}); "
             "choose another output=, or repeat that run's settings to continue it"
         )
     return found
@@ -125,6 +125,11 @@ def _differences(there: Any, here: Any, at: str = "") -> list[str]:
         for key in sorted({*there, *here})
         for name in _differences(there.get(key), here.get(key), f"{at}.{key}" if at else key)
     ]
+
+
+def _typed(name: str) -> str:
+    """The key that a person types for a name in a plan's identity."""
+    return {"model.model": "model.path"}.get(name, name.replace("weights.", "guidance."))
 
 
 def shard_rows(output: str, made: Plan, shard: int) -> pa.Table:

@@ -6,9 +6,11 @@ its encodings.
 """
 
 import dataclasses
+import glob
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -159,11 +161,10 @@ def _filter(table: pa.Table, expression: pc.Expression, condition: str | None, u
 
 def _name(path: str, uri: str) -> str:
     """A file's name below the folder, or before the first wildcard, of input.path: enough to tell files apart."""
-    folder = path.split("*", maxsplit=1)[0]
-    folder = folder.rsplit("/", 1)[0] if "*" in path else folder
-    below = uri.partition("://")[2].removeprefix(folder.partition("://")[2]) if "://" in folder else uri
-    below = below.removeprefix(folder).lstrip("/")
-    return below or uri.rsplit("/", 1)[-1]
+    folder, found = (text.rpartition("://")[2] for text in (path, uri))
+    if glob.has_magic(folder):
+        folder = re.split(r"[*?[]", folder, maxsplit=1)[0].rpartition("/")[0]
+    return found.removeprefix(folder).lstrip("/") or found.rsplit("/", 1)[-1]
 
 
 def _ids(table: pa.Table, column: str | None, uri: str, name: str) -> list[str]:

@@ -27,17 +27,28 @@ def generate(settings: Generate) -> str:
     plan = ledger.adopt_or_make(settings, weights)
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
+    page = storage.join(settings.output, "report", "index.html")
+    if not todo and storage.stat_or_none(ledger.success_uri(settings.output)) and storage.stat_or_none(page):
+        progress.say("nothing is left to do")
+        return page
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
     progress.say(f"judge of all CLIP scores: {weights['judge']}")
     if settings.preview:
-        return preview.describe(plan, settings, list(_shards(settings, todo[:1], weights)), len(todo))
+        first = list(_shards(settings, todo[:1], weights)) if todo else []
+        return preview.describe(plan, settings, first, len(todo))
     if todo:
         _execute(settings, plan, todo, weights)
     return conclude(settings, plan)
 
 
 def fingerprints(settings: Generate) -> dict[str, str]:
-    """Content hashes of the model folders of a run."""
+    """Content hashes of the model folders of a run. Raises SettingsError if the generator's own CLIP is the judge."""
+    own = storage.join(settings.model.path, "clip")
+    judge = checkpoint.fingerprint(settings.model.judge)
+    if storage.list_objects(own) and checkpoint.fingerprint(own) == judge:
+        raise SettingsError(
+            f"model.judge={settings.model.judge} is the CLIP that conditions the generator; take another"
+        )
     return {name: checkpoint.fingerprint(getattr(settings.model, key)) for name, key in WEIGHTS.items()}
 
 
@@ -100,7 +111,8 @@ def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) ->
 
 def _refuse_local_paths(settings: Generate, nodes: int) -> None:
     """Several nodes share no local folder unless they are told to."""
-    paths = {"output": settings.output, "input.path": settings.input.path, "model.path": settings.model.path}
+    paths = {"output": settings.output, "input.path": settings.input.path}
+    paths |= {"model.path": settings.model.path, "model.judge": settings.model.judge}
     for key, uri in paths.items():
         if nodes > 1 and storage.is_local(uri) and not uri.startswith(storage.STARTER) and not settings.storage.shared:
             raise SettingsError(

@@ -28,3 +28,11 @@ def test_each_setting_that_cannot_be_used_is_named(models: Models, typed: str, a
 
 def test_the_defaults_pass(models: Models) -> None:
     check(make.generate(models, "in.parquet", "out"))
+
+
+@pytest.mark.parametrize("name", ["image", "seed", "scores"])
+def test_columns_that_the_output_has_already_cannot_be_kept(models: Models, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"input.keep={name}: the output has a column of that name"):
+        check(make.generate(models, "in.parquet", "out", f"input.keep=[{name}]"))
+    with pytest.raises(SettingsError, match="given twice"):
+        check(make.generate(models, "in.parquet", "out", "input.keep=[n,n]"))

@@ -98,7 +98,7 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     for figures in body["groups"].values():
         assert set(figures) >= {"clip_text", "sketch_f1", "delta_e", "frechet", "sketch_f1_share", "variant_right"}
         for name, e in figures.items():
-            assert e["low"] <= e["value"] <= e["high"] or name == "frechet"
+            assert e["low"] <= e["value"] <= e["high"], name
             assert e["n"] == 8
     assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
     paired = body["paired"]["drop=text - drop=none"]
@@ -129,3 +129,27 @@ def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path
     ledger.adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
     with pytest.raises(SettingsError, match="not finished"):
         aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
+
+
+def test_a_jackknifed_interval_holds_its_value_and_covers_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    covered = 0
+    for trial in range(100):
+        x = rng.normal(size=60)
+        estimate = intervals.jackknife(lambda index, x=x: float(x[index].mean()), 60, trial)
+        assert estimate.low < estimate.value < estimate.high
+        covered += estimate.low <= 0 <= estimate.high
+    assert 86 <= covered <= 100
+
+
+def test_a_family_of_equal_pictures_has_no_right_one() -> None:
+    picture = drawing(fill="#fcea2b")[0]
+    assert variants.nearest(picture, [picture, picture]) is None
+    assert np.isnan(variants.right([picture], ["a"], {"a": "f", "b": "f"}, {"a": picture, "b": picture})[0])
+
+
+def test_inputs_alone_in_their_group_and_unknown_columns(finished: str) -> None:
+    said = aggregate.evaluate(Evaluate(finished, ("source_id",), None))
+    json.loads(Path(said.splitlines()[-1]).read_text(), parse_constant=pytest.fail)
+    with pytest.raises(SettingsError, match="variants=typo: the input has no such column"):
+        aggregate.evaluate(Evaluate(finished, ("cell",), "typo"))

@@ -106,3 +106,31 @@ def test_grey_becomes_rgb_and_rgb_stays() -> None:
     assert (media.as_rgb(grey) == grey[:, :, None]).all()
     assert media.as_rgb(media.as_rgb(grey)).shape == (2, 2, 3)
     assert io.BytesIO(media.encode_png(grey)).read(4) == b"\x89PNG"
+
+
+def test_sixteen_bit_grey_keeps_its_range() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    seen = media.decode_sketch(png(Image.fromarray(ramp)), BOUNDS)
+    assert np.abs(seen.astype(int) - (ramp >> 8)).max() <= 1
+
+
+def test_photographs_stand_upright() -> None:
+    pixels = np.full((16, 32, 3), 255, np.uint8)
+    pixels[:, :16] = 0
+    image, out = Image.fromarray(pixels), io.BytesIO()
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned clockwise by a quarter
+    image.save(out, "JPEG", exif=exif)
+    upright = media.decode_image(out.getvalue(), BOUNDS)
+    assert upright.shape == (32, 16, 3)
+    assert upright[0].mean() < 20
+    assert upright[-1].mean() > 235
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_large_pictures_are_reduced_as_they_are_read(kind: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (3000, 1500), "red").save(out, kind)
+    small = media.decode_image(out.getvalue(), Bounds(side=256))
+    assert small.shape == (128, 256, 3)
+    assert (small.reshape(-1, 3).mean(0) - [254, 0, 0] < 2).all()

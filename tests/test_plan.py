@@ -52,7 +52,7 @@ def test_the_second_planner_adopts_the_first_ones_plan(models: Models, pairs: st
     [
         ("seed=1", "seed"),
         ("steps=4", "steps"),
-        ("guidance.text=9", "weights.text"),
+        ("guidance.text=9", "guidance.text"),
         ("guidance.interval=[0,5]", "guidance.interval"),
         ("limit=3", "limit"),
         ("num_samples=2", "num_samples"),
@@ -71,7 +71,7 @@ def test_another_configuration_into_the_same_output_is_refused(
 
 def test_other_weights_are_another_run_and_other_resources_are_not(models: Models, pairs: str, place: str) -> None:
     ledger.adopt_or_make(make.generate(models, pairs, place), HASHES)
-    with pytest.raises(SettingsError, match=r"model\.model"):
+    with pytest.raises(SettingsError, match=r"model\.path"):
         ledger.adopt_or_make(make.generate(models, pairs, place), {**HASHES, "model": "other"})
     more = ("actors.samplers=3", "failures.max_fraction=1", "preview=true", "storage.shared=true")
     ledger.adopt_or_make(make.generate(models, pairs, place, *more), HASHES)
@@ -159,3 +159,49 @@ def test_cells_are_the_product_of_the_sweep(models: Models, pairs: str, place: s
     assert [c.guidance["text"] for c in cells] == [1, 1, 2, 2]
     assert [c.drop for c in cells] == [(), ("sketch",), (), ("sketch",)]
     assert [c.name for c in plan.cells(make.generate(models, pairs, place))] == [""]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("sweep.guidance.text=[1,1.0]", "two settings of the sweep are the same"),
+        ("sweep.drop=[none,null]", "two settings of the sweep are the same"),
+        ("sweep.guidance.text=[null]", "None is not a number"),
+        ("sweep.guidance.text=[a]", "'a' is not a number"),
+    ],
+)
+def test_a_sweep_that_would_double_rows_or_has_no_numbers_is_refused(
+    models: Models, pairs: str, place: str, typed: str, answer: str
+) -> None:
+    with pytest.raises(SettingsError, match=answer):
+        plan.cells(make.generate(models, pairs, place, typed))
+
+
+@pytest.mark.parametrize("condition", ["n == 'a'", "text > 3", "n in ['a']"])
+def test_a_condition_that_does_not_fit_its_columns_is_refused(
+    models: Models, pairs: str, place: str, condition: str
+) -> None:
+    with pytest.raises(SettingsError, match="does not fit the columns"):
+        ledger.adopt_or_make(make.generate(models, pairs, place, f'where="{condition}"'), HASHES)
+
+
+def test_every_file_must_have_the_columns_with_the_same_types(models: Models, tmp_path: Path) -> None:
+    tiny.write(tmp_path / "in" / "a.parquet", tiny.rows(2))
+    other = pq.read_table(tmp_path / "in" / "a.parquet")
+    pq.write_table(other.drop_columns(["sketch"]), tmp_path / "in" / "b.parquet")
+    with pytest.raises(SettingsError, match=r"b.parquet has no column 'sketch'"):
+        ledger.adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
+    plain = other["sketch"].combine_chunks().field("bytes")
+    pq.write_table(other.set_column(4, "sketch", plain), tmp_path / "in" / "b.parquet")
+    with pytest.raises(SettingsError, match=r"b.parquet has binary in column 'sketch', but the first"):
+        ledger.adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
+
+
+def test_files_of_one_name_in_several_folders_give_different_ids(models: Models, tmp_path: Path) -> None:
+    for day in (1, 2):
+        tiny.write(tmp_path / "in" / f"date={day}" / "part-0.parquet", tiny.rows(1))
+    for number, path in enumerate((f"{tmp_path}/in", f"{tmp_path}/in/*/part-0.parquet")):
+        output = str(tmp_path / f"out{number}")
+        given = make.generate(models, path, output, "input.columns.id=null")
+        names = [r["source_id"] for r in planned(ledger.adopt_or_make(given, HASHES), output)]
+        assert names == ["date=1/part-0.parquet#0", "date=2/part-0.parquet#0"]

@@ -89,3 +89,27 @@ def test_histograms_follow_the_page_and_bear_emptiness() -> None:
     assert re.match(r"<svg[^>]+", svg)
     assert "currentColor" in svg
     assert figures.histogram({"": np.array([np.nan], np.float32)}, "score").startswith("<svg")
+
+
+@pytest.mark.parametrize("role", ["text", "sketch", "image"])
+def test_a_run_without_a_modality_has_a_page(models: Models, pairs: str, tmp_path: Path, role: str) -> None:
+    settings = make.generate(models, pairs, str(tmp_path), f"input.columns.{role}=null", "limit=2")
+    run(settings)
+    assert "Results" in Path(write_report(settings.output, ledger.adopt_or_make(settings, HASHES))).read_text()
+
+
+def test_a_page_can_be_written_when_the_input_is_gone(models: Models, tmp_path: Path) -> None:
+    source = tiny.write(tmp_path / "in.parquet", tiny.rows(2))
+    settings = make.generate(models, str(source), str(tmp_path / "out"))
+    run(settings)
+    made = ledger.adopt_or_make(settings, HASHES)
+    source.unlink()
+    assert "(no text)" in Path(write_report(settings.output, made)).read_text()
+
+
+def test_a_score_may_be_best_when_low(models: Models, pairs: str, tmp_path: Path) -> None:
+    settings = make.generate(models, pairs, str(tmp_path), "task.best_by='-delta_e'", "limit=6")
+    run(settings)
+    found = facts.gather(settings.output, ledger.adopt_or_make(settings, HASHES))
+    best = [r["scores"]["delta_e"] for r in found.best]
+    assert best == sorted(best)

@@ -210,3 +210,9 @@ def test_unknown_schedulers_are_refused_and_class_names_work() -> None:
     for wrong in ("dpmp", "UNet2DModel", "NoSuchScheduler"):
         with pytest.raises(SettingsError, match=f"unknown scheduler={wrong}"):
             make_scheduler(wrong, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["IPNDMScheduler", "FlowMatchEulerDiscreteScheduler"])
+def test_schedulers_that_cannot_follow_the_model_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot sample from a model that predicts v_prediction"):
+        make_scheduler(name, dict(noise_schedule().config))

@@ -1,5 +1,7 @@
 """Stages as plain callables, without Ray: what a block holds on its way, and that rows do not touch each other."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import torch
 
 from pipeline import ledger, storage
 from pipeline.conditions import Condition
-from pipeline.settings import Generate
+from pipeline.run import fingerprints
+from pipeline.settings import Generate, SettingsError
 from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array, column
 from pipeline.stages.encode import Encode
@@ -29,7 +32,7 @@ RESULT = ["row_id", "image", "embedding", "scores"]
 def run(settings: Generate, shards: list[int] | None = None) -> pa.Table:
     """All stages over some shards; the output rows."""
     made = ledger.adopt_or_make(settings, HASHES)
-    stages = [stage(Job(settings, HASHES)) for stage in (Load, Encode, Sample, Finish)]
+    stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish)]
     for shard in range(made.shards) if shards is None else shards:
         block = pa.table({"shard": pa.array([shard], pa.int32())})
         for stage in stages:
@@ -52,7 +55,7 @@ def test_every_planned_row_comes_out_scored(models: Models, pairs: str, place: s
         assert row["present"] == {"text": True, "sketch": True, "image": True}
         assert row["image"]["bytes"][:4] == b"RIFF"
         assert row["guidance"] == {"text": 3.0, "sketch": 1.5, "all": None}
-        assert row["provenance"] == HASHES
+        assert set(row["provenance"]) == {"model", "judge"}
     assert len({r["image"]["bytes"] for r in rows}) == 10
 
 
@@ -208,3 +211,33 @@ def test_only_the_rows_own_work_may_fail_it() -> None:
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def test_a_column_may_be_a_role_and_kept_and_be_two_roles(models: Models, pairs: str, place: str) -> None:
+    settings = make.generate(
+        models, pairs, place, "input.keep=[text]", "input.columns.image=sketch", "limit=2", "shard_rows=2"
+    )
+    run(settings)
+    rows = pq.read_table(ledger.shard_uri(place, 0)).to_pylist()
+    assert [r["text"] for r in rows] == [str(r["text"]) for r in tiny.rows(2)]
+    assert [r["status"] for r in rows] == ["ok", "ok"]
+
+
+def test_weights_that_changed_since_the_plan_are_refused(models: Models, pairs: str, tmp_path: Path) -> None:
+    shutil.copytree(models["path"], tmp_path / "model")
+    settings = make.generate({**models, "path": str(tmp_path / "model")}, pairs, str(tmp_path / "out"))
+    job = Job(settings, fingerprints(settings))
+    ledger.adopt_or_make(settings, HASHES)
+    weights = next((tmp_path / "model" / "unet").glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1  # the same size
+    weights.write_bytes(bytes(data))
+    os.utime(weights, (2**31, 2**31))
+    for stage in (Encode, Sample):
+        with pytest.raises(storage.StorageError, match="has changed since the run was planned"):
+            stage(job)
+
+
+def test_a_model_may_not_mark_its_own_work(models: Models, pairs: str, place: str) -> None:
+    with pytest.raises(SettingsError, match="CLIP that conditions the generator"):
+        fingerprints(make.generate({**models, "judge": models["clip"]}, pairs, place))

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.storage import StorageError
+from tests import tiny
 
 BOTH = pytest.mark.parametrize("place", ["local", "s3"], indirect=True)
 
@@ -114,3 +116,25 @@ def test_relative_paths_become_absolute_and_uris_stay() -> None:
     assert storage.absolute("out", "/root/x") == "/root/x/out"
     assert storage.absolute("s3://bucket/out") == "s3://bucket/out"
     assert storage.absolute("starter:judge") == "starter:judge"
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    assert storage.stat_or_none(f"{tmp_path}/out/plan/plan.json") is None
+    with pytest.raises(StorageError, match=r"cannot write .*out/plan/plan.json"):
+        storage.put_new(f"{tmp_path}/out/plan/plan.json", b"{}")
+
+
+def test_what_the_package_carries_is_known_by_its_content() -> None:
+    path = "starter:samples/openmoji.parquet"
+    assert storage.stat(path).version == hashlib.sha256(storage.read(path)).hexdigest()
+
+
+def test_damaged_parquet_is_named(tmp_path: Path) -> None:
+    whole = tiny.write(tmp_path / "a.parquet", tiny.rows(1)).read_bytes()
+    (tmp_path / "b.parquet").write_bytes(whole[:-200] + bytes(180) + whole[-20:])
+    with (
+        pytest.raises(StorageError, match="not a readable Parquet file"),
+        storage.open_parquet(f"{tmp_path}/b.parquet"),
+    ):
+        pass

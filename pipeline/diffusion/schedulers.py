@@ -3,6 +3,7 @@
 diffusers is imported when it is needed: importing it takes seconds, and a command line must answer at once.
 """
 
+import inspect
 from typing import Any
 
 from pipeline.settings import SettingsError
@@ -37,4 +38,8 @@ def make_scheduler(name: str, config: dict[str, Any]) -> Any:
     import diffusers
 
     class_name, options = scheduler_class(name)
-    return getattr(diffusers, class_name).from_config(config, **options)
+    cls = getattr(diffusers, class_name)
+    missing = {"prediction_type", "num_train_timesteps"} - set(inspect.signature(cls.__init__).parameters)
+    if missing or not hasattr(cls, "scale_model_input"):
+        raise SettingsError(f"scheduler={name} cannot sample from a model that predicts {config['prediction_type']}")
+    return cls.from_config(config, **options)

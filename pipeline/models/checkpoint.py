@@ -25,7 +25,6 @@ from pipeline.seeds import digest
 from pipeline.settings import SettingsError
 
 CHECKSUMS = "checksums.json"
-WEIGHTS = ".safetensors"
 
 
 def fetch(uri: str) -> Path:
@@ -40,6 +39,13 @@ def fetch(uri: str) -> Path:
             fs.get(path.rstrip("/") + "/", f"{temporary}/model/", recursive=True)
             _rename(Path(temporary) / "model", target)
     return target
+
+
+def fetch_planned(uri: str, expected: str) -> Path:
+    """As `fetch`, for an actor. Raises StorageError if the checkpoint is not the one that the run was planned with."""
+    if fingerprint(uri) != expected:
+        raise storage.StorageError(f"{uri} has changed since the run was planned; use another output=")
+    return fetch(uri)
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -68,13 +74,18 @@ def fingerprint(uri: str) -> str:
     for file in files:
         name = file.uri.removeprefix(uri.rstrip("/")).lstrip("/")
         entry = known.get(name, {})
-        if entry.get("size") == file.size:
+        if entry.get("size") == file.size and not (local and _newer(fetch(uri) / name, fetch(uri) / CHECKSUMS)):
             names.append(f"{name} {entry['sha256']}")
         elif local:
             names.append(f"{name} {sha256(fetch(uri) / name)}")
         else:
             names.append(f"{name} {file.version}")
     return digest(*sorted(names)).hex()
+
+
+def _newer(file: Path, sidecar: Path) -> bool:
+    """Whether a file was written after the sidecar that should know it."""
+    return file.stat().st_mtime > sidecar.stat().st_mtime
 
 
 def _known(uri: str) -> Mapping[str, Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from pipeline.settings import resolve
 from pipeline.stages import Job
 from pipeline.stages.blocks import column
 from pipeline.stages.decode import decode
+from pipeline.stages.device import choose_device
 from pipeline.stages.evidence import condition_columns
 
 
@@ -30,11 +31,11 @@ class Encode:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
         self.settings = settings = job.settings
-        device = "cuda" if settings.actors.gpus_per_encoder and torch.cuda.is_available() else "cpu"
-        folder = str(checkpoint.fetch(settings.model.path))
+        device = choose_device(settings.actors.gpus_per_encoder > 0)
+        folder = str(checkpoint.fetch_planned(settings.model.path, job.provenance["model"]))
         context = EncoderContext(folder, device)
         self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in settings.task.encoders.items()}
-        self.judge = Clip.load(str(checkpoint.fetch(settings.model.judge)), device)
+        self.judge = Clip.load(str(checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])), device)
 
     @torch.no_grad()
     def __call__(self, block: pa.Table) -> pa.Table:

@@ -1,5 +1,7 @@
 """Conditions in Arrow blocks: what encode writes and sample reads."""
 
+import itertools
+
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ def condition_columns(name: str, condition: Condition) -> dict[str, pa.Array]:
 
 def condition(table: pa.Table, name: str) -> Condition:
     """The condition that `condition_columns` wrote."""
-    maps = sorted(c for c in table.column_names if c.startswith(f"{name}.map"))
+    maps = itertools.takewhile(lambda key: key in table.column_names, (f"{name}.map{i}" for i in itertools.count()))
 
     def tensor(key: str) -> Tensor:
         return torch.from_numpy(array(table, key).copy())
@@ -26,6 +28,6 @@ def condition(table: pa.Table, name: str) -> Condition:
         tokens=tensor(f"{name}.tokens"),
         mask=tensor(f"{name}.mask").bool(),
         pooled=tensor(f"{name}.pooled"),
-        maps=tuple(tensor(key) for key in maps if not key.endswith("mask")),
+        maps=tuple(tensor(key) for key in maps),
         present=tensor(f"{name}.present").bool(),
     )

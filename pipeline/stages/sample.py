@@ -13,9 +13,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline import ledger, schema
+from pipeline import ledger, media, schema
 from pipeline.conditions import Conditions
-from pipeline.conditions.clip import Clip
+from pipeline.conditions.clip import Clip, to_unit
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
 from pipeline.diffusion.sampler import Denoiser, Guide, sample
@@ -26,6 +26,7 @@ from pipeline.plan import Cell
 from pipeline.settings import resolve
 from pipeline.stages import Error, Job, failure
 from pipeline.stages.blocks import column
+from pipeline.stages.device import choose_device
 from pipeline.stages.evidence import condition
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,10 +39,11 @@ class Sample:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
         self.settings = settings = job.settings
-        self.device = "cuda" if settings.actors.gpus_per_sampler and torch.cuda.is_available() else "cpu"
-        folder = checkpoint.fetch(settings.model.path)
+        self.device = choose_device(settings.actors.gpus_per_sampler > 0)
+        folder = checkpoint.fetch_planned(settings.model.path, job.provenance["model"])
         self.denoiser: Denoiser = resolve(settings.task.backend)(folder, self.device, DTYPES[settings.model.dtype])
-        self.judge = Clip.load(str(checkpoint.fetch(settings.model.judge)), self.device)
+        judge = checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])
+        self.judge = Clip.load(str(judge), self.device)
         plan = ledger.load(settings.output)
         self.cells: dict[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
         weights = [c.guidance for c in self.cells.values()]
@@ -72,16 +74,19 @@ class Sample:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
         """(pixels [R, H, W, 3], embeddings [R, E], rows put through the network) of all planned rows."""
         size, pictures, embeddings, forwards = self.settings.batch_size, [], [], 0
+        side = self.judge.image_size
         for start in range(0, len(rows), size):
             batch = [*rows[start : start + size]]
             batch += [PADDING] * (size - len(batch))
             drawn, used = self._batch(evidence, batch)
-            pictures.append(drawn)
-            embeddings.append(self.judge.embed_images(drawn).cpu())
+            pixels = (drawn * 255).round().nan_to_num().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+            pictures.append(pixels)
+            # The judge sees what is stored, fitted as the inputs are (stages/encode.py).
+            embedded = self.judge.embed_images(to_unit([media.fit(p, side) for p in pixels])).cpu()
+            finite = drawn.flatten(1).isfinite().all(1).cpu()
+            embeddings.append(torch.where(finite[:, None], embedded, torch.nan))
             forwards += used
-        joined = torch.cat(pictures)[: len(rows)]
-        as_bytes = (joined * 255).round().nan_to_num().to(torch.uint8).permute(0, 2, 3, 1).cpu()
-        return as_bytes.numpy(), torch.cat(embeddings)[: len(rows)].numpy(), forwards
+        return np.concatenate(pictures)[: len(rows)], torch.cat(embeddings)[: len(rows)].numpy(), forwards
 
     def _batch(self, evidence: Conditions, batch: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, int]:
         """Pictures [B, 3, H, W] in [0, 1] of one batch of the static shape."""
