@@ -5,6 +5,7 @@ The only importer of Hydra. Every mistake is answered by one or two plain lines 
 
 import dataclasses
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -63,6 +64,14 @@ def main(job: str, cls: type[T], run: Callable[[T], object], reshape: Reshape = 
         sys.exit(f"\n{job}: stopped; the same command goes on: {CommandLine(job, tuple(arguments))}")
     if result is not None:
         print(result)
+
+
+def output_root() -> str:
+    """The folder from which relative outputs count: here, but under `ray job submit`, whose working directory is
+    temporary, PIPELINE_OUTPUT_ROOT."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        return "."
+    return os.environ.get("PIPELINE_OUTPUT_ROOT") or str(Path.home() / "batch-diffusion")
 
 
 def compose_config(job: str, overrides: Sequence[str]) -> DictConfig:

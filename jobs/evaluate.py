@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jobs.cli import main
+from jobs.cli import main, output_root
 from pipeline import storage
 from pipeline.settings import Evaluate
 
@@ -11,7 +11,7 @@ def evaluate(settings: Evaluate) -> str:
     """Tables, and the path of the JSON file."""
     from pipeline.evaluation import aggregate
 
-    return aggregate.evaluate(dataclasses.replace(settings, run=storage.absolute(settings.run)))
+    return aggregate.evaluate(dataclasses.replace(settings, run=storage.absolute(settings.run, output_root())))
 
 
 if __name__ == "__main__":

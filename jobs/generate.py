@@ -1,12 +1,10 @@
 """Generate from paired Parquet: python jobs/generate.py key=value … (--help lists every key)."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jobs.cli import main
+from jobs.cli import main, output_root
 from pipeline import storage
 from pipeline.diffusion.schemes import scheme
 from pipeline.settings import Generate, SettingsError
@@ -38,15 +36,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def absolute(settings: Generate) -> Generate:
-    """Relative local paths from here; under `ray job submit`, whose working directory is temporary, the output
-    from PIPELINE_OUTPUT_ROOT."""
-    root: str | Path = "."
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        root = os.environ.get("PIPELINE_OUTPUT_ROOT", Path.home() / "batch-diffusion")
+    """Relative local paths from here, the output from where it lasts."""
     model = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
     return dataclasses.replace(
         settings,
-        output=storage.absolute(settings.output, str(root)),
+        output=storage.absolute(settings.output, output_root()),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
         model=dataclasses.replace(settings.model, **model),
     )

@@ -2,17 +2,18 @@
 
 import dataclasses
 
-from jobs.cli import main
+from jobs.cli import main, output_root
 from pipeline import storage
 from pipeline.settings import Train
 
 
 def absolute(settings: Train) -> Train:
-    """Relative local paths from here: training workers have working directories of their own."""
-    paths = {k: storage.absolute(v) for k, v in settings.stage.options.items() if k in ("clip", "vae")}
+    """Relative local paths from here, the output and what other trainings made from where they last: workers have
+    working directories of their own."""
+    paths = {k: storage.absolute(v, output_root()) for k, v in settings.stage.options.items() if k in ("clip", "vae")}
     return dataclasses.replace(
         settings,
-        output=storage.absolute(settings.output),
+        output=storage.absolute(settings.output, output_root()),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
         stage=dataclasses.replace(settings.stage, options={**settings.stage.options, **paths}),
     )

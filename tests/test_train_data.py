@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -50,3 +52,13 @@ def test_captions_are_the_text_and_sometimes_tags() -> None:
     assert len(seen) > 2
     assert all(c.startswith("a box") for c in seen)
     assert data.caption("a box", "", rng) == "a box"
+
+
+def test_rows_whose_pictures_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    rows = tiny.rows(4)
+    rows[1]["image"] = {"bytes": b"no picture", "path": None}
+    rows[2]["sketch"] = None
+    source = tiny.write(tmp_path / "in.parquet", rows)
+    columns = {"text": "text", "image": "image", "sketch": "sketch"}
+    decoded = data._decode(data._read_group(str(source), 0, columns, None), 16)
+    assert decoded["text"].to_pylist() == [rows[0]["text"], rows[3]["text"]]

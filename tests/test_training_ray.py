@@ -28,8 +28,8 @@ class Dying(Alignment):
     calls = 0
 
     @classmethod
-    def create(cls, given: Train) -> Self:
-        stage = super().create(given)
+    def create(cls, given: Train, device: str = "cpu") -> Self:
+        stage = super().create(given, device)
         stage.mark = Path(given.output) / "died"
         return stage
 
@@ -59,12 +59,9 @@ def test_two_workers_survive_a_death_and_a_training_goes_on(pairs: str, tmp_path
     assert [logged[e]["step"] for e in (1, 2)] == [3, 6]  # 24 rows, 2 workers, batches of 4
     assert fit(given) == str(model)  # nothing is left to do
 
-    (model / "open_clip_model.safetensors").rename(tmp_path / "before")
-    for file in model.iterdir():
-        file.unlink()
-    model.rmdir()
-    more = settings("align", pairs, output, *MORE, "workers.count=2", "optimiser.epochs=3")
-    fit(more)
+    before = (model / "open_clip_model.safetensors").read_bytes()
+    fit(settings("align", pairs, output, *MORE, dying, "workers.count=2", "optimiser.epochs=3"))
+    assert (model / "open_clip_model.safetensors").read_bytes() != before
     logged = figures(output)
     assert logged[3]["step"] == 9
     assert logged[3]["loss"] > 0
@@ -73,3 +70,17 @@ def test_two_workers_survive_a_death_and_a_training_goes_on(pairs: str, tmp_path
 def test_a_training_without_a_whole_batch_is_refused(pairs: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="24 rows per worker do not fill one batch of 256"):
         fit(settings("align", pairs, str(tmp_path)))
+
+
+def test_an_output_holds_one_training(pairs: str, tmp_path: Path) -> None:
+    given = settings("align", pairs, str(tmp_path), *MORE, "workers.count=2", "optimiser.batch_size=64")
+    with pytest.raises(SettingsError, match="do not fill one batch"):
+        fit(given)
+    with pytest.raises(SettingsError, match=r"other settings \(stage, seed\)"):
+        fit(settings("autoencode", pairs, str(tmp_path), "seed=5"))
+
+
+@pytest.mark.parametrize("typed", ["workers.count=0", "optimiser.precision=bf16", "save_dtype=fp16"])
+def test_settings_that_cannot_train_are_named(pairs: str, tmp_path: Path, typed: str) -> None:
+    with pytest.raises(SettingsError, match=typed.split("=", maxsplit=1)[0]):
+        fit(settings("align", pairs, str(tmp_path), typed))

@@ -23,7 +23,7 @@ from pipeline.media import Pixels
 from pipeline.schema import HF_IMAGE
 from pipeline.scores.sketch import lines, within_reach
 from pipeline.seeds import digest
-from pipeline.settings import SettingsError
+from pipeline.settings import Prepare, SettingsError
 
 NEAR_COPY = 0.95
 NEAR_PICTURE = 6.0  # mean absolute difference of grey levels under which two flags are the same picture
@@ -59,6 +59,11 @@ class Drawing:
     skin_tone: str | None
     color: Pixels  # [S, S, 3]
     black: Pixels  # [S, S]
+
+
+def from_package(settings: Prepare) -> pa.Table:
+    """The data set of an unpacked package."""
+    return table(read_package(Path(settings.input.path), settings.image_size))
 
 
 def read_package(folder: Path, size: int) -> list[Drawing]:

@@ -3,31 +3,27 @@
 import collections
 import io
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema, storage
-from pipeline.datasets import openmoji, sample
 from pipeline.settings import Prepare, SettingsError, resolve
 
-SOURCES = {
-    "openmoji": lambda settings: openmoji.table(openmoji.read_package(Path(settings.input.path), settings.image_size)),
-    "sample": sample.from_file,
-}
+# Imported when asked for: each needs libraries of its own.
+SOURCES = {"openmoji": "pipeline.datasets.openmoji:from_package", "sample": "pipeline.datasets.sample:from_file"}
 
 
 def prepare(settings: Prepare) -> str:
     """Write the data set; returns its path."""
     if storage.stat_or_none(settings.output):
         raise SettingsError(f"output={settings.output} exists already; name another or delete it")
-    make = SOURCES.get(settings.source) or (resolve(settings.source) if ":" in settings.source else None)
-    if make is None:
+    if settings.source not in SOURCES and ":" not in settings.source:
         raise SettingsError(f"unknown source={settings.source}; known: {', '.join(SOURCES)}, or module:attribute")
-    table: pa.Table = make(settings)
+    table: pa.Table = resolve(SOURCES.get(settings.source, settings.source))(settings)
     storage.put_new(settings.output, to_parquet(table, settings.row_group_rows))
-    for split, rows in sorted(collections.Counter(table["split"].to_pylist()).items()):
+    splits = table["split"].to_pylist() if "split" in table.column_names else ["all"] * len(table)
+    for split, rows in sorted(collections.Counter(splits).items()):
         print(f"{split}: {rows} rows", file=sys.stderr)
     return settings.output
 

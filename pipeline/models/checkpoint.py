@@ -107,16 +107,11 @@ def write_checksums(folder: Path) -> None:
 
 
 def publish(folder: Path, uri: str) -> None:
-    """Copy a finished model to any store, its checksums last: they say that the rest is there."""
+    """Copy a finished model to any store, its checksums last."""
     write_checksums(folder)
     files = sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.name == CHECKSUMS)
     for file in files:
         storage.put(storage.join(uri, str(file.relative_to(folder))), file.read_bytes())
-
-
-def published(uri: str) -> bool:
-    """True once `publish` has ended."""
-    return storage.stat_or_none(storage.join(uri, CHECKSUMS)) is not None
 
 
 def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path) -> None:

@@ -55,15 +55,20 @@ def model_config(options: Mapping[str, Any], image_size: int, vocabulary: int) -
 class Alignment:
     """Stage (train/loop.py) of stage=align."""
 
+    device = "cpu"
+
     def __init__(self, network: nn.Module, config: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> None:
         self.network, self.config, self.tokenizer = network, config, tokenizer
         self.context_length = config["model_cfg"]["text_cfg"]["context_length"]
 
     @classmethod
-    def create(cls, settings: Train) -> Self:
+    def create(cls, settings: Train, device: str = "cpu") -> Self:
         """Learns the tokenizer from the training texts, then builds the towers."""
         options = settings.stage.options
-        return cls.with_tokenizer(options, learn(_texts(settings), options["vocabulary"], options["context_length"]))
+        tokenizer = learn(_texts(settings), options["vocabulary"], options["context_length"])
+        stage = cls.with_tokenizer(options, tokenizer)
+        stage.device = device
+        return stage
 
     @classmethod
     def with_tokenizer(cls, options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> Self:
@@ -77,7 +82,7 @@ class Alignment:
         """Token ids [B, L]."""
         return self.tokenizer(
             list(texts), return_tensors="pt", max_length=self.context_length, padding="max_length", truncation=True
-        ).input_ids
+        ).input_ids.to(self.device)
 
     def pictures(self, image: Tensor, sketch: Tensor) -> Tensor:
         """Images [B, 3, S, S] and sketches [B, 1, S, S] as one batch for the vision tower [2B, 3, S, S]."""
@@ -85,7 +90,7 @@ class Alignment:
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean of the image-text and the sketch-text loss."""
-        image, sketch = to_tensors(batch)
+        image, sketch = to_tensors(batch, self.device)
         same = (torch.cdist(sketch.flatten(1), sketch.flatten(1), p=1) / sketch[0].numel() < SAME_SKETCH).float()
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
@@ -93,12 +98,13 @@ class Alignment:
         out = network(image=self.pictures(moved[:, :3], moved[:, 3:]), text=self.ids(texts))
         vision, text, scale = out[0].float(), out[1].float(), out[2].float()
         image_logits, sketch_logits = (scale * v @ text.T for v in vision.chunk(2))
-        return (contrastive(image_logits, torch.eye(len(same))) + contrastive(sketch_logits, same)) / 2
+        own = torch.eye(len(same), device=same.device)
+        return (contrastive(image_logits, own) + contrastive(sketch_logits, same)) / 2
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Recall at 1 among the rows of the batch, each way."""
-        image, sketch = to_tensors(batch)
+        image, sketch = to_tensors(batch, self.device)
         out = network(image=self.pictures(image, sketch), text=self.ids(list(batch["text"])))
         v, s = out[0].chunk(2)
         return {
@@ -121,7 +127,7 @@ def contrastive(logits: Tensor, positives: Tensor) -> Tensor:
 
 def recall_at_1(similarity: Tensor) -> float:
     """Share of rows [B, B] whose own column is the nearest."""
-    return float((similarity.argmax(1) == torch.arange(len(similarity))).float().mean())
+    return float((similarity.argmax(1) == torch.arange(len(similarity), device=similarity.device)).float().mean())
 
 
 def _texts(settings: Train) -> list[str]:

@@ -10,6 +10,7 @@ Options: `channels` of the convolutions, `latent_channels`, `blocks` per level.
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
@@ -36,12 +37,13 @@ class Reconstruction(nn.Module):
 class Autoencoding:
     """Stage (train/loop.py) of stage=autoencode."""
 
-    def __init__(self, network: Reconstruction) -> None:
+    def __init__(self, network: Reconstruction, device: str = "cpu") -> None:
         self.network: nn.Module = network
-        self.latent_std = 1.0
+        self.device = device
+        self.stds: list[float] = []  # of the latents of the batches validated since the last save
 
     @classmethod
-    def create(cls, settings: Train) -> Self:
+    def create(cls, settings: Train, device: str = "cpu") -> Self:
         """Two halvings: the first level keeps the size."""
         options = settings.stage.options
         vae = AutoencoderTiny(
@@ -52,11 +54,11 @@ class Autoencoding:
             latent_channels=options["latent_channels"],
             scaling_factor=1.0,
         )
-        return cls(Reconstruction(vae).to(memory_format=torch.channels_last))
+        return cls(Reconstruction(vae).to(memory_format=torch.channels_last), device)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Pixels, differences and moments."""
-        image, _ = to_tensors(batch)
+        image, _ = to_tensors(batch, self.device)
         pictures = augment(image, generator, torch.ones(len(image), dtype=torch.bool)) * 2 - 1
         output, latents = network(pictures.contiguous(memory_format=torch.channels_last))
         error, z = output.float() - pictures, latents.float()
@@ -66,17 +68,18 @@ class Autoencoding:
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Peak signal-to-noise ratio in dB, averaged over pictures."""
-        image, _ = to_tensors(batch)
+        image, _ = to_tensors(batch, self.device)
         output, latents = network(image * 2 - 1)
         mse = (output.clamp(-1, 1) / 2 + 0.5 - image).square().mean((1, 2, 3))
-        self.latent_std = float(latents.std())
-        return {"psnr": float((-10 * mse.log10()).mean()), "latent_std": self.latent_std}
+        self.stds.append(float(latents.std()))
+        return {"psnr": float((-10 * mse.log10()).mean()), "latent_std": self.stds[-1]}
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """A diffusers folder whose scaling_factor brings latents to unit variance."""
         vae: Any = network.vae
-        vae.register_to_config(scaling_factor=1 / self.latent_std)
+        vae.register_to_config(scaling_factor=1 / float(np.mean(self.stds or [1.0])))
         vae.save_pretrained(folder)
+        self.stds.clear()
 
 
 def differences(error: Tensor) -> Tensor:

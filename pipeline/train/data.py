@@ -1,6 +1,6 @@
 """Parquet pairs -> shuffled batches of arrays, through Ray Data: read, filtered and decoded off the trainer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,17 +59,24 @@ def _read_group(uri: str, group: int, columns: dict[str, str], condition: str | 
 
 
 def _decode(table: pa.Table, size: int) -> pa.Table:
+    """Rows whose pictures are there and can be read; the others are left out."""
     bounds = media.Bounds()
     decoders = {"image": media.decode_image, "sketch": media.decode_sketch}
     out: dict[str, pa.Array] = {}
     for role in table.column_names:
         values = table[role].to_pylist()
         if role in decoders:
-            pictures = [media.fit(decoders[role](media.field_bytes(v) or b"", bounds), size) for v in values]
-            out[role] = pa.array([p.tobytes() for p in pictures], pa.binary())
+            out[role] = pa.array([_picture(decoders[role], v, size) for v in values], pa.binary())
         else:
             out[role] = pa.array([media.field_text(v, bounds) or "" for v in values], pa.string())
-    return pa.table(out)
+    return pa.table(out).drop_null()
+
+
+def _picture(decode: Callable[[bytes, media.Bounds], media.Pixels], value: Any, size: int) -> bytes | None:
+    try:
+        return media.fit(decode(media.field_bytes(value) or b"", media.Bounds()), size).tobytes()
+    except media.MediaError:
+        return None
 
 
 def batches(shard: Any, batch_size: int, passes: int, seed: int) -> Iterator[Batch]:
@@ -84,11 +91,12 @@ def batches(shard: Any, batch_size: int, passes: int, seed: int) -> Iterator[Bat
         )
 
 
-def to_tensors(batch: Batch) -> tuple[Tensor, Tensor]:
-    """(image [B, 3, S, S], sketch [B, 1, S, S]) of a batch, in [0, 1]."""
+def to_tensors(batch: Batch, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """(image [B, 3, S, S], sketch [B, 1, S, S]) of a batch, in [0, 1], on a device."""
     sketch = _pixels(batch["sketch"])
     size = round((sketch.numel() / len(batch["sketch"])) ** 0.5)
-    return _pixels(batch["image"]).view(-1, size, size, 3).permute(0, 3, 1, 2), sketch.view(-1, 1, size, size)
+    image = _pixels(batch["image"]).view(-1, size, size, 3).permute(0, 3, 1, 2)
+    return image.to(device), sketch.view(-1, 1, size, size).to(device)
 
 
 def _pixels(column: Any) -> Tensor:
@@ -115,7 +123,7 @@ def augment(pictures: Tensor, generator: torch.Generator, may_flip: Tensor) -> T
     theta = torch.zeros(rows, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = scale * mirror, scale
     theta[:, :, 2] = (torch.rand(rows, 2, generator=generator) - 0.5) * 0.3 * moved[:, None]
-    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    grid = F.affine_grid(theta.to(pictures.device), list(pictures.shape), align_corners=False)
     return 1 - F.grid_sample(1 - pictures, grid, align_corners=False)
 
 

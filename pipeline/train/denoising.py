@@ -35,28 +35,30 @@ class Denoising:
         self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]
     ) -> None:
         self.network: nn.Module = network
-        self.clip, self.vae, self.options = clip, vae.eval().requires_grad_(False), options
+        self.clip, self.device, self.options = clip, clip.device, options
+        self.vae = vae.to(self.device).eval().requires_grad_(False)
         self.scheduler = noise_schedule()
-        self.alpha_bar = self.scheduler.alphas_cumprod
-        context = EncoderContext("", "cpu", {"clip": clip})
+        self.alpha_bar = self.scheduler.alphas_cumprod.to(self.device)
+        context = EncoderContext("", self.device, {"clip": clip})
         self.text, self.sketch = TextEncoder.load(context), SketchEncoder.load(context)
 
     @classmethod
-    def create(cls, settings: Train) -> Self:
+    def create(cls, settings: Train, device: str = "cpu") -> Self:
         """A fresh denoiser over the given CLIP and autoencoder."""
         options = settings.stage.options
-        clip = Clip.load(str(checkpoint.fetch(options["clip"])))
+        clip = Clip.load(str(checkpoint.fetch(options["clip"])), device)
         vae = AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"])).float()
         network = image.build(clip.image_size, vae.config.latent_channels, clip.widths, tuple(options["channels"]))
         return cls(network, clip, vae, options)
 
     def conditions(self, texts: Sequence[str], sketch: Tensor) -> Conditions:
         """Evidence of texts and sketches [B, 1, S, S] in [0, 1]."""
-        return {"text": self.text(texts), "sketch": self.sketch.of_tensor(sketch)}
+        found = {"text": self.text(texts), "sketch": self.sketch.of_tensor(sketch)}
+        return {name: condition.each(lambda t: t.to(self.device)) for name, condition in found.items()}
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error of v at uniformly drawn timesteps."""
-        picture, sketch = to_tensors(batch)
+        picture, sketch = to_tensors(batch, self.device)
         moved = augment(torch.cat([picture, sketch], 1), generator, may_mirror(list(batch["text"])))
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
@@ -69,11 +71,11 @@ class Denoising:
         """Loss on pictures [B, 3, S, S] whose conditions are known."""
         with torch.no_grad():
             x_0 = image.encode(self.vae, picture).float()
-        t = torch.randint(1000, (len(x_0),), generator=generator)
-        eps = torch.randn(x_0.shape, generator=generator)
+        t = torch.randint(1000, (len(x_0),), generator=generator).to(self.device)
+        eps = torch.randn(x_0.shape, generator=generator).to(self.device)
         alpha_bar = self.alpha_bar[t].view(-1, 1, 1, 1)
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        prediction = network(a * x_0 + s * eps, t, conditions, keep)
+        prediction = network(a * x_0 + s * eps, t, conditions, {m: k.to(self.device) for m, k in keep.items()})
         return F.mse_loss(prediction.float(), a * eps - s * x_0)
 
     def draw_keep(self, rows: int, generator: torch.Generator) -> Keep:
@@ -86,7 +88,7 @@ class Denoising:
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """The loss with all conditions and with none, on fixed noise: their gap is what the conditions tell."""
-        picture, sketch = to_tensors(batch)
+        picture, sketch = to_tensors(batch, self.device)
         conditions = self.conditions(list(batch["text"]), sketch)
         figures = {}
         for name, kept in {"all": MODALITIES, "text": ("text",), "sketch": ("sketch",), "none": ()}.items():

@@ -18,9 +18,13 @@ from ray.train.torch import TorchTrainer
 
 from pipeline import cluster, storage
 from pipeline.models import checkpoint
-from pipeline.settings import SettingsError, Train
+from pipeline.settings import RunError, SettingsError, Train
 from pipeline.train import loop
 from pipeline.train.data import rows
+
+PRECISIONS = ("float32", "bfloat16")
+DTYPES = ("float32", "float16", "bfloat16")
+FIXED = ("stage", "input", "train_where", "val_where", "seed", "save_dtype")  # what one output has one of
 
 
 class Log(UserCallback):
@@ -65,37 +69,72 @@ def _follow(output: str, epochs: int, over: threading.Event) -> None:
             print(f"epoch {figures['epoch']}/{epochs} {values} left={left:.0f}s", file=sys.stderr, flush=True)
 
 
-def fit(settings: Train) -> str:
-    """Train, or go on with a training that was interrupted; returns the folder (or URI) of the trained model."""
-    target = storage.join(settings.output, "model")
-    if checkpoint.published(target):
-        return target
-    options, workers = settings.optimiser, settings.workers
-    with cluster.connected(settings.cluster), progress(settings.output, options.epochs):
-        size = int(settings.stage.options["image_size"])
-        train = rows(settings.input, settings.train_where, size).materialize()
-        val = rows(settings.input, settings.val_where, size).materialize()
-        per_worker = train.count() // workers.count
-        steps = options.epochs * options.passes * (per_worker // options.batch_size)
-        if not steps:
-            raise SettingsError(f"{per_worker} rows per worker do not fill one batch of {options.batch_size}")
-        fs, path = storage.filesystem(settings.output)
-        trainer = TorchTrainer(
-            loop.worker,
-            train_loop_config={"settings": dataclasses.asdict(settings), "total_steps": steps},
-            scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
-            datasets={"train": train, "val": val},
-            dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
-            run_config=RunConfig(
-                name="checkpoints",
-                storage_path=path,
-                storage_filesystem=PyFileSystem(FSSpecHandler(fs)),
-                failure_config=FailureConfig(max_failures=workers.max_failures),
-                checkpoint_config=CheckpointConfig(num_to_keep=2),
-                callbacks=[Log(settings.output)],
-            ),
+def check(settings: Train) -> None:
+    """Raises SettingsError for the first setting that cannot be used."""
+    if settings.optimiser.precision not in PRECISIONS:
+        raise SettingsError(f"optimiser.precision must be one of {', '.join(PRECISIONS)}")
+    if settings.save_dtype not in DTYPES:
+        raise SettingsError(f"save_dtype must be one of {', '.join(DTYPES)}")
+    for group, key in (("workers", "count"), ("optimiser", "epochs"), ("optimiser", "batch_size")):
+        if getattr(getattr(settings, group), key) < 1:
+            raise SettingsError(f"{group}.{key} must be at least 1")
+
+
+def _refuse_another(settings: Train) -> None:
+    """Raises SettingsError if the output holds a training with other settings; more epochs are no others."""
+    uri = storage.join(settings.output, "train.json")
+    values = json.loads(json.dumps(dataclasses.asdict(settings)))
+    if storage.put_new(uri, (json.dumps(values, indent=1) + "\n").encode()):
+        return
+    before = storage.read_json(uri)
+    if differing := [k for k in FIXED if before[k] != values[k]]:
+        raise SettingsError(
+            f"{settings.output} holds a training with other settings ({', '.join(differing)}); "
+            "choose another output=, or repeat its settings to go on with it"
         )
-        result = trainer.fit()
+
+
+def fit(settings: Train) -> str:
+    """Train, or go on with a training that was interrupted or should go further; returns the folder (or URI) of the
+    trained model."""
+    check(settings)
+    _refuse_another(settings)
+    target, done = (storage.join(settings.output, name) for name in ("model", "done.json"))
+    if storage.stat_or_none(done) and storage.read_json(done)["epochs"] >= settings.optimiser.epochs:
+        return target
+    with cluster.connected(settings.cluster), progress(settings.output, settings.optimiser.epochs):
+        try:
+            result = _trainer(settings).fit()
+        except (*cluster.faults(), ray.train.TrainingFailedError) as error:
+            raise RunError(f"{cluster.cause(error)}; the same command goes on from the last checkpoint") from error
         with result.checkpoint.as_directory() as folder:
             checkpoint.publish(Path(folder) / "model", target)
+    storage.put(done, json.dumps({"epochs": settings.optimiser.epochs}).encode())
     return target
+
+
+def _trainer(settings: Train) -> TorchTrainer:
+    options, workers = settings.optimiser, settings.workers
+    size = int(settings.stage.options["image_size"])
+    train = rows(settings.input, settings.train_where, size).materialize()
+    val = rows(settings.input, settings.val_where, size).materialize()
+    per_worker = train.count() // workers.count
+    steps = options.epochs * options.passes * (per_worker // options.batch_size)
+    if not steps:
+        raise SettingsError(f"{per_worker} rows per worker do not fill one batch of {options.batch_size}")
+    fs, path = storage.filesystem(settings.output)
+    return TorchTrainer(
+        loop.worker,
+        train_loop_config={"settings": dataclasses.asdict(settings), "total_steps": steps},
+        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
+        datasets={"train": train, "val": val},
+        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        run_config=RunConfig(
+            name="checkpoints",
+            storage_path=path,
+            storage_filesystem=PyFileSystem(FSSpecHandler(fs)),
+            failure_config=FailureConfig(max_failures=workers.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=[Log(settings.output)],
+        ),
+    )

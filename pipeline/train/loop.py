@@ -30,8 +30,8 @@ class Stage(Protocol):
     network: nn.Module
 
     @classmethod
-    def create(cls, settings: Train) -> Self:
-        """The stage with a freshly initialised network, equal on every worker."""
+    def create(cls, settings: Train, device: str) -> Self:
+        """The stage with a freshly initialised network, equal on every worker; all else that it needs on `device`."""
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean loss of one batch. `network` is `self.network`, wrapped for data parallelism."""
@@ -110,8 +110,8 @@ def worker(config: dict[str, Any]) -> None:
     torch.backends.cuda.enable_flash_sdp(settings.workers.gpu)  # on CPU its backward is several times slower
     context = ray.train.get_context()
     torch.manual_seed(settings.seed)
-    stage: Stage = resolve(settings.stage.factory).create(settings)
     device = ray.train.torch.get_device()
+    stage: Stage = resolve(settings.stage.factory).create(settings, str(device))
     state = State(stage.network.to(device), settings.optimiser)
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
