@@ -76,9 +76,22 @@ def output_root() -> str:
 
 def compose_config(job: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a job. Raises Hydra's and OmegaConf's errors."""
-    added = [f"++{o}" if o.startswith("sweep.") else o for o in overrides]  # the one group whose keys are free
+    quoted = [as_text(o) for o in overrides]
+    added = [f"++{o}" if o.startswith("sweep.") else o for o in quoted]  # the one group whose keys are free
     with initialize_config_dir(str(CONF), version_base=None):
         return compose(job, overrides=added)
+
+
+def as_text(argument: str) -> str:
+    """key=a == 'b', as a shell hands it over, with its value quoted; what Hydra reads as it is stays so."""
+    key, equals, value = argument.partition("=")
+    try:
+        OverridesParser.create().parse_overrides([argument])
+    except OverrideParseException:
+        if equals and not value.startswith(("[", "{", "'", '"')):
+            escaped = value.replace('"', '\\"')
+            return f'{key}="{escaped}"'
+    return argument
 
 
 def usage(job: str) -> str:
@@ -139,4 +152,4 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def typed(arguments: Sequence[str]) -> list[str]:
     """Keys that a person set."""
-    return [o.key_or_group for o in OverridesParser.create().parse_overrides(list(arguments))]
+    return [o.key_or_group for o in OverridesParser.create().parse_overrides([as_text(a) for a in arguments])]

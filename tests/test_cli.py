@@ -41,7 +41,7 @@ def test_help_explains_every_key(job: str) -> None:
         (["input.path=/no/such/place"], "/no/such/place: there is no Parquet file"),
         (["model.path=/no/such/model"], "model folder /no/such/model is empty or does not exist"),
         (["input.columns.text=caption"], "has no column 'caption'"),
-        (["where=group = 1"], "cannot read the argument"),
+        (["where=group = 1"], "cannot be read"),
         (["drop=[music]"], "drop=music: the task's conditions are sketch, text"),
         (["num_samples=0"], "num_samples must be at least 1"),
         (["steps"], "cannot read the argument 'steps'"),
@@ -102,3 +102,10 @@ def test_reshape_keeps_the_weights_that_the_scheme_uses() -> None:
         "sweep": {},
     }
     assert reshape(values, [])["guidance"] == {"scheme": "single", "interval": None, "weights": {"all": 3}}
+
+
+@pytest.mark.parametrize("text", ["group == 'flags' and n > 3", "a in [\"x\", 'y']", "back \\ slash == 'ü'"])
+def test_a_condition_needs_no_second_pair_of_quotes(text: str) -> None:
+    argument = f"where={text}"
+    assert compose_config("generate", [argument])["where"] == text
+    assert typed([argument]) == ["where"]

@@ -54,7 +54,7 @@ def test_every_planned_row_comes_out_scored(models: Models, pairs: str, place: s
         assert all(v is not None for v in row["scores"].values())
         assert row["present"] == {"text": True, "sketch": True, "image": True}
         assert row["image"]["bytes"][:4] == b"RIFF"
-        assert row["guidance"] == {"text": 3.0, "sketch": 1.5, "all": None}
+        assert row["guidance"] == {"text": 3.0, "sketch": 2.0, "all": None}
         assert set(row["provenance"]) == {"model", "judge"}
     assert len({r["image"]["bytes"] for r in rows}) == 10
 
