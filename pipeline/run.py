@@ -27,12 +27,11 @@ def generate(settings: Generate) -> str:
     plan = ledger.adopt_or_make(settings, weights)
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
-    page = storage.join(settings.output, "report", "index.html")
-    if not todo and storage.stat_or_none(ledger.success_uri(settings.output)) and storage.stat_or_none(page):
-        progress.say("nothing is left to do")
-        return page
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
     progress.say(f"judge of all CLIP scores: {weights['judge']}")
+    page = storage.join(settings.output, "report", "index.html")
+    if not todo and storage.stat_or_none(ledger.success_uri(settings.output)) and storage.stat_or_none(page):
+        return page
     if settings.preview:
         first = list(_shards(settings, todo[:1], weights)) if todo else []
         return preview.describe(plan, settings, first, len(todo))
