@@ -67,25 +67,12 @@ def test_a_submitted_job_does_the_same(models: dict[str, str], pairs: str, tmp_p
     }
     arguments = make.arguments(models, pairs, "runs/submitted", "limit=8")
     with head(environment) as address:
-        submitted = subprocess.run(
-            [
-                RAY,
-                "job",
-                "submit",
-                "--address",
-                address,
-                "--working-dir",
-                ".",
-                "--",
-                "python",
-                "jobs/generate.py",
-                *arguments,
-            ],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        submit = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", "python", "jobs/generate.py"]
+        for _ in range(30):  # the dashboard answers before its agent does
+            submitted = subprocess.run([*submit, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+            if "No available agent" not in submitted.stderr:
+                break
+            time.sleep(2)
     assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
     place = str(tmp_path / "runs/submitted")
     assert f"{place}/report/index.html" in submitted.stdout
