@@ -113,7 +113,7 @@ def test_unknown_protocol_is_named() -> None:
 
 
 def test_relative_paths_become_absolute_and_uris_stay() -> None:
-    assert storage.absolute("out", "/root/x") == "/root/x/out"
+    assert storage.absolute("out", "/base/x") == "/base/x/out"
     assert storage.absolute("s3://bucket/out") == "s3://bucket/out"
     assert storage.absolute("starter:judge") == "starter:judge"
 

@@ -25,12 +25,12 @@ RAY = str(Path(sys.executable).with_name("ray"))
 @contextlib.contextmanager
 def head(environment: dict[str, str]) -> Iterator[str]:
     """A head node of our own; its dashboard's address."""
-    port, dashboard, client = free_port(), free_port(), free_port()
+    port, dashboard, agent, client = (free_port() for _ in range(4))
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
         command = [
             *[RAY, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2"],
             *[f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--object-store-memory=200000000"],
-            *[f"--ray-client-server-port={client}", "--disable-usage-stats"],
+            *[f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}", "--disable-usage-stats"],
         ]
         log = Path(folder) / "head.log"
         with log.open("w") as output:

@@ -187,18 +187,16 @@ def test_autoencoding_learns_and_scales_its_latents(pairs: str, tmp_path: Path) 
     assert latents.std() == pytest.approx(1, abs=0.05)
 
 
+def denoising(models: Models, pairs: str, output: str) -> Denoising:
+    parts = (f"stage.options.clip={models['clip']}", f"stage.options.vae={models['path']}/vae")
+    return Denoising.create(settings("denoise", pairs, output, *parts))
+
+
 def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_path: Path) -> None:
     from pipeline.diffusion.backends import SketchToImageBackend
 
     torch.manual_seed(0)
-    given = settings(
-        "denoise",
-        pairs,
-        str(tmp_path),
-        f"stage.options.clip={models['clip']}",
-        f"stage.options.vae={models['path']}/vae",
-    )
-    stage = Denoising.create(given)
+    stage = denoising(models, pairs, str(tmp_path))
     first, last = learns(stage, 40)
     assert last < first
     assert set(stage.validate(stage.network, batch())) == {"loss_all", "loss_text", "loss_sketch", "loss_none"}
@@ -210,14 +208,7 @@ def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_
 
 
 def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Path) -> None:
-    given = settings(
-        "denoise",
-        pairs,
-        str(tmp_path),
-        f"stage.options.clip={models['clip']}",
-        f"stage.options.vae={models['path']}/vae",
-    )
-    stage = Denoising.create(given)
+    stage = denoising(models, pairs, str(tmp_path))
     picture, sketch = data.to_tensors(batch())
     from pipeline.models import image
 
