@@ -1,11 +1,12 @@
-"""The run as one Ray Data expression: shards -> load -> encode -> sample -> finish.
+"""The run as one Ray Data expression: shards -> load -> encode -> sample -> finish and put.
 
 One shard is one block from the first stage to the last: `from_items` with as many blocks as shards, whole
 blocks as batches, and no target size at which Ray would cut them.
 """
 
+import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,18 +21,27 @@ from pipeline.stages import Job
 WAVE_SHARDS = 20_000  # Ray Data slows down near 100,000 blocks
 SAMPLER_CPUS = 0.7  # leaves room on a two-core machine for the light stages beside two samplers
 LIGHT_CPUS = 0.05
-RESTARTS = {"max_restarts": 3, "max_task_retries": 2}  # Ray's own defaults are endless
+UNGUARDED = ("load:Load", "put:Put")  # they look into no row
+# Of workers that die; Ray's own defaults are endless. Looking for the row that kills a worker takes some deaths.
+RESTARTS = {"max_restarts": 100, "max_task_retries": 24}
 
 
 class Stage:
     """An actor. It imports its stage itself, so that the driver need not: torch and its company take seconds."""
 
-    def __init__(self, name: str, job: Job) -> None:
-        self.stage = resolve(name)(job)
+    def __init__(self, names: Sequence[str], job: Job) -> None:
+        self.steps = [_step(name, job) for name in names]
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """One shard further."""
-        return self.stage(block)
+        return functools.reduce(lambda b, step: step(b), self.steps, block)
+
+
+def _step(name: str, job: Job) -> Callable[[pa.Table], pa.Table]:
+    from pipeline.stages.guard import Guard  # which needs torch, unlike the driver
+
+    stage: Callable[[pa.Table], pa.Table] = resolve(f"pipeline.stages.{name}")(job)
+    return stage if name in UNGUARDED else Guard(name.partition(":")[0], stage, job)
 
 
 def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -63,21 +73,21 @@ def _wave(job: Job, shards: Sequence[int], samplers: int) -> ray.data.Dataset:
     actors = job.settings.actors
     samplers = min(samplers, len(shards))
     source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
-    loaded = _stage(source, "load:Load", job, 1, num_cpus=LIGHT_CPUS)
+    loaded = _stage(source, ["load:Load"], job, 1, num_cpus=LIGHT_CPUS)
     encoded = _stage(
-        loaded, "encode:Encode", job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder
+        loaded, ["encode:Encode"], job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder
     )
-    sampled = _stage(encoded, "sample:Sample", job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
-    return _stage(sampled, "finish:Finish", job, actors.finishers, num_cpus=LIGHT_CPUS)
+    sampled = _stage(encoded, ["sample:Sample"], job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
+    return _stage(sampled, ["finish:Finish", "put:Put"], job, actors.finishers, num_cpus=LIGHT_CPUS)
 
 
-def _stage(source: ray.data.Dataset, name: str, job: Job, size: int, **resources: float) -> ray.data.Dataset:
+def _stage(source: ray.data.Dataset, names: Sequence[str], job: Job, size: int, **resources: float) -> ray.data.Dataset:
     with warnings.catch_warnings():
         # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return source.map_batches(
             Stage,
-            fn_constructor_args=(f"pipeline.stages.{name}", job),
+            fn_constructor_args=(names, job),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,

@@ -27,6 +27,7 @@ PLAN = pa.schema(
 )
 
 ERROR = pa.struct([pa.field(name, pa.string()) for name in ("stage", "kind", "message")])
+Error = dict[str, str]  # a value of it
 
 # What the run reports for each shard that is done, from the last stage to the driver.
 MANIFEST = pa.schema(

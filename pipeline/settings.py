@@ -87,6 +87,7 @@ class Failures:
     """When a run that goes wrong as a whole is ended."""
 
     max_fraction: float  # more failed rows than this, judged from 100 rows on and at the end, end the run
+    time_limit: float  # seconds that one stage may take for one shard; a row that hangs is looked for and fails
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pipeline.stages.encode import Encode
 from pipeline.stages.evidence import condition, condition_columns
 from pipeline.stages.finish import Finish
 from pipeline.stages.load import Load, Reader
+from pipeline.stages.put import Put
 from pipeline.stages.sample import Sample
 from tests import make, tiny
 from tests.test_media import huge_png
@@ -32,7 +33,7 @@ RESULT = ["row_id", "image", "embedding", "scores"]
 def run(settings: Generate, shards: list[int] | None = None) -> pa.Table:
     """All stages over some shards; the output rows."""
     made = ledger.adopt_or_make(settings, HASHES)
-    stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish)]
+    stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish, Put)]
     for shard in range(made.shards) if shards is None else shards:
         block = pa.table({"shard": pa.array([shard], pa.int32())})
         for stage in stages:

@@ -19,7 +19,7 @@ LAYERS = [
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"plan", "ledger", "audit", "preview", "checks"},
+    {"plan", "ledger", "audit", "attempts", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},

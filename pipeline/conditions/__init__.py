@@ -49,6 +49,12 @@ class Condition:
         """The condition, absent where `dropped` [B] is true."""
         return dataclasses.replace(self, present=self.present & ~dropped)
 
+    def blank(self, where: Tensor) -> "Condition":
+        """The condition with zeros in place of, and absent in, the rows where `where` [B] is true."""
+        rows = torch.arange(len(where))[where]
+        emptied = self.each(lambda t: t.index_fill(0, rows.to(t.device), 0))
+        return dataclasses.replace(emptied, mask=self.mask)
+
     def to(self, device: str | torch.device, dtype: torch.dtype) -> "Condition":
         """On another device; floating tensors in another precision."""
         return self.each(lambda t: t.to(device, dtype if t.is_floating_point() else t.dtype))

@@ -6,9 +6,11 @@ fails stays where it is and carries its error: the batches of the others do not 
 """
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from pipeline.schema import Error
 from pipeline.settings import Generate
 
 T = TypeVar("T")
@@ -20,9 +22,7 @@ class Job:
 
     settings: Generate
     provenance: Mapping[str, str]  # what the output says of models, versions and device of every row
-
-
-Error = dict[str, str]  # {"stage", "kind", "message"} of schema.ERROR
+    session: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this driver (attempts.py)
 
 
 def failure(stage: str, error: Exception, what: str = "") -> Error:

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from pipeline import media
 from pipeline.media import Bounds, MediaError
-from pipeline.stages import Error, attempt, failure
+from pipeline.schema import Error
+from pipeline.stages import attempt, failure
 
 BOUNDS = Bounds()
 
@@ -37,15 +38,17 @@ DECODERS: dict[str, Callable[[Any], Any]] = {"text": decode_text, "image": decod
 def decode(
     block: pa.Table, roles: Mapping[str, str], conditions: Sequence[str]
 ) -> tuple[dict[str, list[Any]], list[Error | None]]:
-    """(role -> decoded value of each row, each row's error). A row with an error has no values at all."""
+    """(role -> decoded value of each row, each row's error). A row with an error is not looked at and has no values."""
     count = block.num_rows
     values: dict[str, list[Any]] = {role: [None] * count for role in roles}
     errors: list[Error | None] = block["error"].to_pylist()
     for role, kind in roles.items():
         cells = block[role].to_pylist() if role in block.column_names else [None] * count
         for row, cell in enumerate(cells):
+            if errors[row] is not None:
+                continue
             value, error = attempt("decode", f"column {role!r}", functools.partial(DECODERS[kind], cell))
-            values[role][row], errors[row] = value, errors[row] or error
+            values[role][row], errors[row] = value, error
     for row in range(count):
         if errors[row] is None and all(values[m][row] is None for m in conditions):
             errors[row] = failure("decode", MediaError(f"has none of its conditions ({', '.join(conditions)})"))

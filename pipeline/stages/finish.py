@@ -1,7 +1,6 @@
-"""Finish, on CPU alone: score each result, encode it, and put the shard as one object, create-only."""
+"""Finish, on CPU alone: score each result and encode it: the output rows of a shard, ready to be put."""
 
 import functools
-import io
 import json
 import math
 import time
@@ -10,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline import ledger, media, schema, storage
+from pipeline import ledger, media, schema
 from pipeline.media import Pixels
 from pipeline.plan import Cell
+from pipeline.schema import Error
 from pipeline.scores import Sample
 from pipeline.settings import resolve
-from pipeline.stages import Error, Job, attempt
+from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
 from pipeline.stages.decode import DECODERS
 
@@ -25,7 +24,7 @@ KEEP = "keep."  # prefix of the columns that pass through
 
 
 class Finish:
-    """Callable on the block that `Sample` made; gives one row of schema.MANIFEST. See the module."""
+    """Callable on the block that `Sample` made; gives the output rows. See the module."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.settings = job, job.settings
@@ -34,15 +33,12 @@ class Finish:
         self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Put the shard's object. An object that another run put first stays as it is."""
+        """The shard's output rows; the table's metadata holds its number, times and forwards of the network."""
         began = time.monotonic()
         shard = block["shard"].drop_null()[0].as_py()
         table = self._table(block)
-        data = to_parquet(table, {"seconds": _seconds(block, began), "forwards": block["forwards"][0].as_py()})
-        put = storage.put_new(ledger.shard_uri(self.settings.output, shard), data)
-        failed = sum(s == "failed" for s in table["status"].to_pylist())
-        row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
-        return pa.Table.from_pylist([row], schema.MANIFEST)
+        facts = {"shard": shard, "seconds": _seconds(block, began), "forwards": block["forwards"][0].as_py()}
+        return table.replace_schema_metadata({**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()})
 
     def _table(self, block: pa.Table) -> pa.Table:
         """The shard's output rows."""
@@ -113,14 +109,6 @@ class Inputs:
     def _value(self, role: str, row: int) -> Pixels | str:
         value = DECODERS[self.roles[role]](self.block[role][row].as_py())
         return value if isinstance(value, str) else media.fit(value, self.side)
-
-
-def to_parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    """A shard's object: media are compressed already, so no column is. `facts` stand in the file's metadata."""
-    metadata = {**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()}
-    out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), out, compression="none")
-    return out.getvalue()
 
 
 def _seconds(block: pa.Table, began: float) -> dict[str, float]:

@@ -23,8 +23,9 @@ from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models import checkpoint
 from pipeline.plan import Cell
+from pipeline.schema import Error
 from pipeline.settings import resolve
-from pipeline.stages import Error, Job, failure
+from pipeline.stages import Job, failure
 from pipeline.stages.blocks import column
 from pipeline.stages.device import choose_device
 from pipeline.stages.evidence import condition
@@ -53,7 +54,8 @@ class Sample:
     def __call__(self, block: pa.Table) -> pa.Table:
         """Planned rows with `pixels`, `embedding` and errors; an input's media stand in its first row only."""
         began = time.monotonic()
-        evidence = {m: condition(block, m) for m in self.modalities}
+        failed = torch.tensor(block["error"].is_valid().to_pylist())
+        evidence = {m: condition(block, m).blank(failed) for m in self.modalities}
         rows = [{**p, "source": i} for i, planned in enumerate(block["planned"].to_pylist()) for p in planned]
         pixels, embeddings, forwards = self._draw(evidence, rows)
         errors = self._errors(block["error"].to_pylist(), rows, embeddings)

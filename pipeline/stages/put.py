@@ -1,0 +1,33 @@
+"""Put: the output rows of a shard as one object, create-only. The last step, and the only one that others see."""
+
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import ledger, schema, storage
+from pipeline.stages import Job
+
+
+class Put:
+    """Callable on the table that `Finish` made; gives one row of schema.MANIFEST."""
+
+    def __init__(self, job: Job) -> None:
+        self.output = job.settings.output
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Put the shard's object. An object that another run put first stays as it is."""
+        shard = json.loads(table.schema.metadata[b"run"])["shard"]
+        data = to_parquet(table)
+        put = storage.put_new(ledger.shard_uri(self.output, shard), data)
+        failed = sum(s == "failed" for s in table["status"].to_pylist())
+        row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
+        return pa.Table.from_pylist([row], schema.MANIFEST)
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """A shard's object: media are compressed already, so no column is."""
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="none")
+    return out.getvalue()
