@@ -19,8 +19,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.patience import StorageError
 from pipeline.settings import RunError, SettingsError, build
-from pipeline.storage import StorageError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")

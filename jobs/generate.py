@@ -41,6 +41,7 @@ def absolute(settings: Generate) -> Generate:
     return dataclasses.replace(
         settings,
         output=storage.absolute(settings.output, output_root()),
+        new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
         model=dataclasses.replace(settings.model, **model),
     )

@@ -9,8 +9,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+import pyarrow.compute as pc
+
 from pipeline import ledger, storage
 from pipeline.ledger import Plan
+from pipeline.patience import patiently
+from pipeline.settings import RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,21 @@ def audit(output: str, plan: Plan) -> Audit:
     return Audit(plan.rows, ok, reasons.total(), missing, tuple(unlawful), dict(reasons.most_common()))
 
 
+def verify(output: str) -> str:
+    """The audit of a run in words, failures by reason. Raises RunError if the law does not hold."""
+    plan = ledger.load(output)
+    if plan is None:
+        raise RunError(f"{output} holds no run: there is no {ledger.plan_uri(output)}")
+    found = audit(output, plan)
+    if not found.holds:
+        raise RunError(f"the law does not hold in {output}: {found}")
+    finished = storage.stat_or_none(ledger.success_uri(output)) is not None
+    state = "" if finished else "; _SUCCESS is still to be written, the run's own command does it"
+    lines = [f"{n:,} x {reason}" for reason, n in found.reasons.items()]
+    return "\n".join([f"the law holds: {found}{state}", *lines, output])
+
+
+@patiently
 def _read(uri: str) -> tuple[list[str], int, collections.Counter[str]]:
     """(row ids, rows that are ok, reasons of the failed ones) of one object."""
     with storage.open_parquet(uri) as parquet:
@@ -70,12 +89,26 @@ def _read(uri: str) -> tuple[list[str], int, collections.Counter[str]]:
     return table["row_id"].to_pylist(), table.num_rows - reasons.total(), reasons
 
 
+@patiently
+def ok_rows(uri: str) -> set[str]:
+    """Ids of the rows of one object that went well."""
+    with storage.open_parquet(uri) as parquet:
+        table = parquet.read(columns=["row_id", "status"])
+    return set(table.filter(pc.field("status") == "ok")["row_id"].to_pylist())
+
+
 def reasons(output: str) -> dict[str, int]:
     """Failed rows counted by reason, over the objects that exist."""
     counted = collections.Counter[str]()
     for stored in ledger.data_objects(output):
         counted.update(_read(stored.uri)[2])
     return dict(counted.most_common())
+
+
+def with_failures(output: str) -> list[int]:
+    """Shards whose objects hold failed rows."""
+    done = ledger.done(output)
+    return [shard for shard in done if _read(ledger.shard_uri(output, shard))[2]]
 
 
 def write_success(output: str, found: Audit, facts: Mapping[str, object]) -> None:

@@ -21,23 +21,33 @@ def check(settings: Generate) -> None:
 
 
 def _problems(settings: Generate) -> Iterator[str]:
-    for key in ("num_samples", "steps", "batch_size", "shard_rows"):
-        if getattr(settings, key) < 1:
-            yield f"{key} must be at least 1, not {getattr(settings, key)}"
-    if settings.limit is not None and settings.limit < 1:
-        yield f"limit must be at least 1, or null for all inputs, not {settings.limit}"
+    yield from _ranges(settings)
     if settings.model.dtype not in DTYPES:
         yield f"model.dtype must be one of {', '.join(DTYPES)}, not {settings.model.dtype}"
-    if not 0 <= settings.failures.max_fraction <= 1:
-        yield f"failures.max_fraction must lie between 0 and 1, not {settings.failures.max_fraction:g}"
-    if settings.guidance.interval and settings.guidance.interval[0] >= settings.guidance.interval[1]:
-        yield "guidance.interval=[lo,hi] needs lo < hi; both are values of sigma"
-    if settings.task.best_by.removeprefix("-") not in settings.task.scores:
-        yield f"task.best_by={settings.task.best_by} is none of the task's scores: {', '.join(settings.task.scores)}"
+    for key in ("task.best_by", "select.by"):
+        score = getattr(getattr(settings, key.split(".")[0]), key.split(".")[1])
+        if score.removeprefix("-") not in settings.task.scores:
+            yield f"{key}={score} is none of the task's scores: {', '.join(settings.task.scores)}"
     yield from _keep_problems(settings)
     for key, values in settings.sweep.items():
         if not values:
             yield f"sweep.{key} needs at least one value"
+
+
+def _ranges(settings: Generate) -> Iterator[str]:
+    """Numbers outside the range in which they mean something."""
+    for key in ("num_samples", "steps", "batch_size", "shard_rows"):
+        if getattr(settings, key) < 1:
+            yield f"{key} must be at least 1, not {getattr(settings, key)}"
+    for key, most in (("limit", settings.limit), ("select.top_k", settings.select.top_k)):
+        if most is not None and most < 1:
+            yield f"{key} must be at least 1, or null for all, not {most}"
+    if not 0 <= settings.failures.max_fraction <= 1:
+        yield f"failures.max_fraction must lie between 0 and 1, not {settings.failures.max_fraction:g}"
+    if settings.failures.time_limit <= 0:
+        yield f"failures.time_limit must be more than 0 seconds, not {settings.failures.time_limit:g}"
+    if settings.guidance.interval and settings.guidance.interval[0] >= settings.guidance.interval[1]:
+        yield "guidance.interval=[lo,hi] needs lo < hi; both are values of sigma"
 
 
 def _keep_problems(settings: Generate) -> Iterator[str]:

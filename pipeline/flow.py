@@ -15,6 +15,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 from ray.util.annotations import RayDeprecationWarning
 
+from pipeline.patience import patiently
 from pipeline.settings import Actors, SettingsError, resolve
 from pipeline.stages import Job
 
@@ -32,6 +33,7 @@ class Stage:
     def __init__(self, names: Sequence[str], job: Job) -> None:
         self.steps = [_step(name, job) for name in names]
 
+    @patiently
     def __call__(self, block: pa.Table) -> pa.Table:
         """One shard further."""
         return functools.reduce(lambda b, step: step(b), self.steps, block)

@@ -13,10 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import plan, storage
+from pipeline import storage
+from pipeline.patience import patiently
 from pipeline.plan import Cell
-from pipeline.seeds import digest
-from pipeline.settings import Generate, SettingsError
 from pipeline.storage import Stored
 
 
@@ -80,58 +79,7 @@ def load(output: str) -> Plan | None:
     return Plan.from_json(storage.read_json(uri)) if storage.stat_or_none(uri) else None
 
 
-def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
-    """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one."""
-    identity = json.loads(json.dumps(plan.identity(settings, weights)))
-    found = load(settings.output) or _make(settings, weights, identity)
-    if differing := _differences(found.identity, identity):
-        raise SettingsError(
-            f"{settings.output} holds a run with other settings ({', '.join(map(_typed, differing))}); "
-            "choose another output=, or repeat that run's settings to continue it"
-        )
-    return found
-
-
-def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
-    files = plan.input_files(settings.input)
-    fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
-    inputs = plan.source_rows(settings.input, files, settings.where)
-    shards = plan.planned(settings, fingerprint, inputs)
-    parts: list[Part] = []
-    for number, (data, count, rows) in enumerate(plan.parts(shards)):
-        name = f"{digest(data).hex()}-{number:05d}.parquet"
-        storage.put_new(storage.join(settings.output, "plan", name), data)
-        parts.append(Part(name, sum(p.shards for p in parts), count, rows))
-    if not parts:
-        raise SettingsError(
-            f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else "")
-        )
-    grid = plan.cells(settings)
-    rows = sum(p.rows for p in parts)
-    made = Plan(
-        fingerprint, identity, grid, tuple(files), tuple(parts), rows // (len(grid) * settings.num_samples), rows
-    )
-    if storage.put_new(plan_uri(settings.output), made.to_json()):
-        return made
-    return Plan.from_json(storage.read_json(plan_uri(settings.output)))
-
-
-def _differences(there: Any, here: Any, at: str = "") -> list[str]:
-    """Dotted names of the keys in which two nested dictionaries differ."""
-    if not (isinstance(there, Mapping) and isinstance(here, Mapping)):
-        return [] if there == here else [at]
-    return [
-        name
-        for key in sorted({*there, *here})
-        for name in _differences(there.get(key), here.get(key), f"{at}.{key}" if at else key)
-    ]
-
-
-def _typed(name: str) -> str:
-    """The key that a person types for a name in a plan's identity."""
-    return {"model.model": "model.path"}.get(name, name.replace("weights.", "guidance."))
-
-
+@patiently
 def shard_rows(output: str, made: Plan, shard: int) -> pa.Table:
     """The planned rows (schema.PLAN) of one shard."""
     part = next(p for p in made.parts if p.first <= shard < p.first + p.shards)
@@ -153,11 +101,19 @@ def done(output: str) -> list[int]:
     return [int(name) for name in names if name.isdecimal()]
 
 
+def reopen(output: str, shards: Sequence[int]) -> None:
+    """Take back that these shards are done. _SUCCESS goes first: while it stands, every planned row does."""
+    storage.remove(success_uri(output))
+    for shard in shards:
+        storage.remove(shard_uri(output, shard))
+
+
 def data_objects(output: str) -> Sequence[Stored]:
     """The results that exist."""
     return storage.list_objects(storage.join(output, "data"), ".parquet")
 
 
+@patiently
 def shard_facts(uri: str) -> dict[str, Any]:
     """What stage `finish` wrote into an object's metadata: seconds of each stage, forwards of the network."""
     with storage.open_parquet(uri) as parquet:

@@ -95,7 +95,7 @@ def recipe(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
 def identity(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
     """What two runs into one output must agree on: the recipe, and which rows are taken from where."""
     chosen = dataclasses.asdict(settings)
-    keys = ("input", "where", "limit", "num_samples", "shard_rows", "sweep", "drop")
+    keys = ("input", "where", "limit", "num_samples", "shard_rows", "sweep", "drop", "new_since", "select")
     return {**recipe(settings, weights), **{k: chosen[k] for k in keys}, "weights": chosen["guidance"]["weights"]}
 
 

@@ -9,7 +9,8 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline import audit, cluster, ledger, preview, progress, storage
+from pipeline import attempts, audit, cluster, ledger, preview, progress, storage
+from pipeline.adopt import adopt_or_make
 from pipeline.checks import check
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint
@@ -24,13 +25,16 @@ def generate(settings: Generate) -> str:
     """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
     check(settings)
     weights = fingerprints(settings)
-    plan = ledger.adopt_or_make(settings, weights)
+    plan = adopt_or_make(settings, weights)
+    if settings.retry_failed:
+        _retry_failed(settings.output)
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
     progress.say(f"judge of all CLIP scores: {weights['judge']}")
-    page = storage.join(settings.output, "report", "index.html")
-    if not todo and storage.stat_or_none(ledger.success_uri(settings.output)) and storage.stat_or_none(page):
+    page = storage.join(settings.output, "report", "index.html") if plan.rows else settings.output
+    finished = storage.stat_or_none(ledger.success_uri(settings.output))
+    if not todo and finished and (not plan.rows or storage.stat_or_none(page)):
         return page
     if settings.preview:
         first = list(_shards(settings, todo[:1], weights)) if todo else []
@@ -38,6 +42,14 @@ def generate(settings: Generate) -> str:
     if todo:
         _execute(settings, plan, todo, weights)
     return conclude(settings, plan)
+
+
+def _retry_failed(output: str) -> None:
+    shards = audit.with_failures(output)
+    if shards:
+        ledger.reopen(output, shards)
+        attempts.forgive(output, shards)
+    progress.say(f"retry_failed: {len(shards):,} shards held failed rows and are done again")
 
 
 def fingerprints(settings: Generate) -> dict[str, str]:
@@ -59,7 +71,7 @@ def conclude(settings: Generate, plan: Plan) -> str:
     if not found.holds:
         raise RunError(f"the run is not complete: {found}; the same command goes on")
     _check_failures(settings, found.failed, found.planned, found.reasons)
-    page = write_report(settings.output, plan)
+    page = write_report(settings.output, plan) if plan.rows else settings.output
     audit.write_success(settings.output, found, {"fingerprint": plan.fingerprint})
     progress.say(f"audit: {found}")
     return page

@@ -64,6 +64,7 @@ def output(result: str, names: Names, embedding_dim: int, kept: Sequence[pa.Fiel
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),  # "ok" | "failed"
         pa.field("error", ERROR),
+        pa.field("selected", pa.bool_(), nullable=False),  # worth keeping, by the settings' `select`
         *RESULTS[result],
         pa.field("embedding", embedding),  # of the result, in the judge's space
         pa.field("input_embeddings", _struct(names.roles, embedding)),

@@ -91,6 +91,15 @@ class Failures:
 
 
 @dataclasses.dataclass(frozen=True)
+class Select:
+    """Which results are worth keeping: the output's column `selected`. Nothing is deleted."""
+
+    by: str  # a score; "-score" where less is better
+    top_k: int | None  # at most so many results of each input; None: all
+    min_score: float | None  # the least value, of "-score" the negated one, e.g. -20; None: any
+
+
+@dataclasses.dataclass(frozen=True)
 class Storage:
     """Facts about the stores that cannot be found out."""
 
@@ -116,11 +125,14 @@ class Generate:
     steps: int
     batch_size: int
     shard_rows: int
+    new_since: tuple[str, ...]  # outputs of earlier runs, or globs of them: what they finished is left out
+    select: Select
     failures: Failures
     storage: Storage
     cluster: Cluster
     actors: Actors
     preview: bool
+    retry_failed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +192,23 @@ class Evaluate:
     run: str
     by: tuple[str, ...]
     variants: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """One run of jobs/export.py."""
+
+    run: str
+    output: str
+    format: str  # "parquet" | "webdataset"
+    rows_per_file: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Verify:
+    """One run of jobs/verify.py."""
+
+    run: str
 
 
 @dataclasses.dataclass(frozen=True)

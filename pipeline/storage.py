@@ -21,9 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-
-class StorageError(OSError):
-    """A path that cannot be used; the message says which and what to do."""
+from pipeline.patience import StorageError, explained, patiently, status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +32,9 @@ class Stored:
     size: int
     version: str
 
+
+# botocore's "standard" mode has a quota that one long outage uses up for the life of the process: "legacy" has none.
+S3 = {"use_listings_cache": False, "config_kwargs": {"retries": {"mode": "legacy", "max_attempts": 7}}}
 
 STARTER = "starter:"  # names what the package itself carries, wherever each process has it installed
 
@@ -47,7 +48,7 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         uri = str(Path(__file__).parent / "starter" / uri.removeprefix(STARTER))
     protocol, _, _ = uri.partition("://") if "://" in uri else ("file", "", "")
     try:
-        options: dict[str, Any] = {"use_listings_cache": False} if protocol == "s3" else {}
+        options: dict[str, Any] = S3 if protocol == "s3" else {}
         return fsspec.core.url_to_fs(uri, **options)
     except (ImportError, ValueError) as error:
         raise StorageError(f"cannot open {uri}: {error}") from error
@@ -64,19 +65,27 @@ def absolute(uri: str, root: str = ".") -> str:
     return os.path.abspath(os.path.join(root, uri)) if relative else uri
 
 
+def canonical(uri: str) -> str:
+    """The URI with its protocol and without a trailing slash: equal for equal places."""
+    fs, path = filesystem(uri)
+    return str(fs.unstrip_protocol(path)).rstrip("/")
+
+
 def join(uri: str, *parts: str) -> str:
     """URI of an object below a prefix."""
     return "/".join([uri.rstrip("/"), *parts])
 
 
+@patiently
 def list_objects(prefix: str, suffix: str = "") -> list[Stored]:
     """Objects (never folders) below a prefix, sorted by name. A prefix without objects is an empty list."""
     fs, path = filesystem(prefix)
     fs.invalidate_cache()
-    try:
-        found = fs.find(path, detail=True)
-    except FileNotFoundError:
-        return []
+    with explained("list", prefix):
+        try:
+            found = fs.find(path, detail=True)
+        except FileNotFoundError:
+            return []
     return [
         Stored(join(prefix, name.removeprefix(path).lstrip("/")), int(info["size"]), _version(info))
         for name, info in sorted(found.items())
@@ -87,10 +96,16 @@ def list_objects(prefix: str, suffix: str = "") -> list[Stored]:
 def match_objects(pattern: str, suffix: str) -> list[Stored]:
     """Objects named by an input path: one object, a folder, or a glob."""
     if glob.has_magic(pattern):
-        fs, path = filesystem(pattern)
-        return [stat(str(fs.unstrip_protocol(name))) for name in sorted(fs.glob(path)) if name.endswith(suffix)]
+        return [stat(uri) for uri in _glob(pattern) if uri.endswith(suffix)]
     found = stat_or_none(pattern)
     return [found] if found else list_objects(pattern, suffix)
+
+
+@patiently
+def _glob(pattern: str) -> list[str]:
+    fs, path = filesystem(pattern)
+    with explained("list", pattern):
+        return [str(fs.unstrip_protocol(name)) for name in sorted(fs.glob(path))]
 
 
 def stat(uri: str) -> Stored:
@@ -100,13 +115,15 @@ def stat(uri: str) -> Stored:
     raise StorageError(f"there is no object {uri}")
 
 
+@patiently
 def stat_or_none(uri: str) -> Stored | None:
     """As `stat`, None where there is no such object (a folder is not an object)."""
     fs, path = filesystem(uri)
-    try:
-        info = fs.info(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    with explained("look at", uri):
+        try:
+            info = fs.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
     if info["type"] != "file":
         return None
     # What the package carries is another copy on every node, with times of its own: its content is its version.
@@ -114,13 +131,15 @@ def stat_or_none(uri: str) -> Stored | None:
     return Stored(uri, int(info["size"]), version)
 
 
+@patiently
 def read(uri: str) -> bytes:
     """Content of an object. Raises StorageError where there is none."""
     fs, path = filesystem(uri)
-    try:
-        return bytes(fs.cat_file(path))
-    except FileNotFoundError as error:
-        raise StorageError(f"there is no object {uri}") from error
+    with explained("read", uri):
+        try:
+            return bytes(fs.cat_file(path))
+        except FileNotFoundError as error:
+            raise StorageError(f"there is no object {uri}") from error
 
 
 def read_json(uri: str) -> Any:
@@ -128,20 +147,25 @@ def read_json(uri: str) -> Any:
     return json.loads(read(uri))
 
 
+@patiently
 def put(uri: str, data: bytes) -> None:
     """Put an object that may be replaced (a report), whole or not at all."""
     fs, path = filesystem(uri)
-    with _writing(uri):
+    with explained("write", uri):
         if isinstance(fs, LocalFileSystem):
             os.replace(_temporary(Path(path), data), path)
         else:
             fs.pipe_file(path, data)
 
 
+@patiently
 def put_new(uri: str, data: bytes) -> bool:
-    """Put an object that must not exist yet, whole or not at all. False: there was one, and it is untouched."""
+    """Put an object that must not exist yet, whole or not at all.
+
+    False: there was one, and it is untouched. It may be our own, if the store's first answer was lost.
+    """
     fs, path = filesystem(uri)
-    with _writing(uri):
+    with explained("write", uri):
         if isinstance(fs, LocalFileSystem):
             return _link_new(Path(path), data)
         try:
@@ -149,25 +173,18 @@ def put_new(uri: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            if _status(error) != 412:  # 412 Precondition Failed: the object exists
+            if status(error) != 412:  # 412 Precondition Failed: the object exists
                 raise
             return False
         return True
 
 
-@contextlib.contextmanager
-def _writing(uri: str) -> Iterator[None]:
-    """Turns what a store answers to a put into a message that names the object."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"cannot write {uri}: {error}") from error
-
-
+@patiently
 def remove(uri: str) -> None:
-    """Delete one object."""
+    """Delete one object, if it is there."""
     fs, path = filesystem(uri)
-    fs.rm_file(path)
+    with explained("delete", uri), contextlib.suppress(FileNotFoundError):
+        fs.rm_file(path)
 
 
 def _link_new(path: Path, data: bytes) -> bool:
@@ -197,19 +214,15 @@ def _version(info: dict[str, Any]) -> str:
     return str(tag).strip('"') if tag else f"{info['size']}-{info.get('mtime', '')}"
 
 
-def _status(error: BaseException) -> int:
-    """HTTP status of the store's answer behind an OSError, 0 where there is none."""
-    response = getattr(error.__cause__, "response", {})
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
 @contextlib.contextmanager
 def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file of any store. Raises StorageError for bytes that are not Parquet."""
     fs, path = filesystem(uri)
-    with fs.open(path, "rb") as file:
+    with explained("read", uri), fs.open(path, "rb") as file:
         try:
             parquet = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:
+            if status(error):
+                raise
             raise StorageError(f"{uri} is not a readable Parquet file: {error}") from error
         yield parquet

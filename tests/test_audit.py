@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import audit, ledger, preview, storage
+from pipeline.adopt import adopt_or_make
 from tests import make
 from tests.test_stages import HASHES, bad_rows, run
 from tests.tiny import write
@@ -14,7 +15,7 @@ Models = dict[str, str]
 def test_the_law_holds_after_a_whole_run(models: Models, pairs: str, place: str) -> None:
     settings = make.generate(models, pairs, place, "limit=10")
     run(settings)
-    found = audit.audit(place, ledger.adopt_or_make(settings, HASHES))
+    found = audit.audit(place, adopt_or_make(settings, HASHES))
     assert found.holds
     assert str(found) == "10 planned, 10 ok, 0 failed"
 
@@ -23,7 +24,7 @@ def test_what_is_missing_failed_doubled_or_foreign_is_found(models: Models, tmp_
     source, place = write(tmp_path / "in.parquet", bad_rows()), str(tmp_path / "out")
     settings = make.generate(models, str(source), place)
     run(settings, [0])
-    plan = ledger.adopt_or_make(settings, HASHES)
+    plan = adopt_or_make(settings, HASHES)
     part = audit.audit(place, plan)
     assert (part.ok, part.failed, part.missing, part.holds) == (1, 3, 4, False)
     assert part.reasons == {"decode MediaError": 3} == audit.reasons(place)
@@ -44,7 +45,7 @@ def test_what_is_missing_failed_doubled_or_foreign_is_found(models: Models, tmp_
 def test_success_is_written_once(models: Models, pairs: str, place: str) -> None:
     settings = make.generate(models, pairs, place, "limit=4")
     run(settings)
-    found = audit.audit(place, ledger.adopt_or_make(settings, HASHES))
+    found = audit.audit(place, adopt_or_make(settings, HASHES))
     audit.write_success(place, found, {"fingerprint": "x"})
     assert storage.read_json(ledger.success_uri(place))["ok"] == 4
 
@@ -54,7 +55,7 @@ def test_a_preview_counts_without_reading_media(models: Models, tmp_path: Path) 
     rows[0]["text"] = None
     source = write(tmp_path / "in.parquet", rows)
     settings = make.generate(models, str(source), str(tmp_path / "out"), "num_samples=2")
-    plan = ledger.adopt_or_make(settings, HASHES)
+    plan = adopt_or_make(settings, HASHES)
     assert preview.missing(plan, settings) == {"text": 1, "sketch": 2, "image": 0}
     run(settings, [0])
     made = {"shard": 0, "ok": 2, "failed": 2, "bytes": 4000}
@@ -68,4 +69,4 @@ def test_a_preview_counts_without_reading_media(models: Models, tmp_path: Path) 
 @pytest.mark.parametrize("column", ["image", "sketch"])
 def test_preview_without_a_column(models: Models, pairs: str, tmp_path: Path, column: str) -> None:
     settings = make.generate(models, pairs, str(tmp_path), f"input.columns.{column}=null")
-    assert preview.missing(ledger.adopt_or_make(settings, HASHES), settings)[column] == 24
+    assert preview.missing(adopt_or_make(settings, HASHES), settings)[column] == 24

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline import audit, flow, ledger, run, storage
+from pipeline.adopt import adopt_or_make
 from pipeline.settings import Actors, RunError, SettingsError
 from tests import make, tiny
 from tests.test_stages import RESULT, bad_rows
@@ -85,7 +86,7 @@ def test_bad_rows_end_a_run_with_its_reasons_and_leave_the_others_bytes(models: 
     kept = {k: v for k, v in results(settings.output).items() if v["image"] is not None}
     assert len(kept) == 3
     by_source = {r["source_id"]: {n: r[n] for n in RESULT[1:]} for r in whole.values()}
-    plan = ledger.adopt_or_make(settings, weights)
+    plan = adopt_or_make(settings, weights)
     source = {r["row_id"]: r["source_id"] for r in ledger.shard_rows(settings.output, plan, 0).to_pylist()}
     assert {source[k]: {n: v[n] for n in RESULT[1:]} for k, v in kept.items()} == {
         source[k]: by_source[source[k]] for k in kept

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import audit, ledger
+from pipeline import audit
+from pipeline.adopt import adopt_or_make
 from pipeline.evaluation import aggregate, collect, inputs, intervals, variants
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
@@ -86,7 +87,7 @@ def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactor
         models, pairs, place, "sweep.drop=[none,text]", "input.keep=[group]", "limit=8", "num_samples=2"
     )
     run(settings)
-    audit.write_success(place, audit.audit(place, ledger.adopt_or_make(settings, HASHES)), {})
+    audit.write_success(place, audit.audit(place, adopt_or_make(settings, HASHES)), {})
     return place
 
 
@@ -126,7 +127,7 @@ def test_any_kept_column_groups_rows(finished: str) -> None:
 def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no run"):
         aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
-    ledger.adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
+    adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
     with pytest.raises(SettingsError, match="not finished"):
         aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
 

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ledger, plan, storage
+from pipeline.adopt import adopt_or_make
 from pipeline.ledger import Plan
 from pipeline.settings import SettingsError
 from tests import make, tiny
@@ -19,7 +20,7 @@ def planned(made: Plan, output: str) -> list[dict[str, object]]:
 
 def test_every_input_cell_and_sample_is_planned_once(models: Models, pairs: str, place: str) -> None:
     given = make.generate(models, pairs, place, "num_samples=2", "sweep.guidance.text=[1,2,4]", "shard_rows=12")
-    made = ledger.adopt_or_make(given, HASHES)
+    made = adopt_or_make(given, HASHES)
     rows = planned(made, place)
     assert made.rows == len(rows) == 24 * 3 * 2
     assert made.shards == 12
@@ -31,7 +32,7 @@ def test_every_input_cell_and_sample_is_planned_once(models: Models, pairs: str,
 
 def test_all_rows_of_an_input_share_a_shard_and_all_cells_their_noise(models: Models, pairs: str, place: str) -> None:
     given = make.generate(models, pairs, place, "num_samples=2", "sweep.drop=[none,text,sketch]", "shard_rows=10")
-    rows = planned(ledger.adopt_or_make(given, HASHES), place)
+    rows = planned(adopt_or_make(given, HASHES), place)
     for source in {r["source_id"] for r in rows}:
         own = [r for r in rows if r["source_id"] == source]
         assert len({r["shard"] for r in own}) == 1
@@ -41,9 +42,9 @@ def test_all_rows_of_an_input_share_a_shard_and_all_cells_their_noise(models: Mo
 
 def test_the_second_planner_adopts_the_first_ones_plan(models: Models, pairs: str, place: str) -> None:
     given = make.generate(models, pairs, place)
-    first = ledger.adopt_or_make(given, HASHES)
+    first = adopt_or_make(given, HASHES)
     before = storage.stat(ledger.plan_uri(place))
-    assert ledger.adopt_or_make(given, HASHES) == first
+    assert adopt_or_make(given, HASHES) == first
     assert storage.stat(ledger.plan_uri(place)) == before
 
 
@@ -64,22 +65,22 @@ def test_the_second_planner_adopts_the_first_ones_plan(models: Models, pairs: st
 def test_another_configuration_into_the_same_output_is_refused(
     models: Models, pairs: str, place: str, more: str, key: str
 ) -> None:
-    ledger.adopt_or_make(make.generate(models, pairs, place), HASHES)
+    adopt_or_make(make.generate(models, pairs, place), HASHES)
     with pytest.raises(SettingsError, match=key):
-        ledger.adopt_or_make(make.generate(models, pairs, place, more), HASHES)
+        adopt_or_make(make.generate(models, pairs, place, more), HASHES)
 
 
 def test_other_weights_are_another_run_and_other_resources_are_not(models: Models, pairs: str, place: str) -> None:
-    ledger.adopt_or_make(make.generate(models, pairs, place), HASHES)
+    adopt_or_make(make.generate(models, pairs, place), HASHES)
     with pytest.raises(SettingsError, match=r"model\.path"):
-        ledger.adopt_or_make(make.generate(models, pairs, place), {**HASHES, "model": "other"})
+        adopt_or_make(make.generate(models, pairs, place), {**HASHES, "model": "other"})
     more = ("actors.samplers=3", "failures.max_fraction=1", "preview=true", "storage.shared=true")
-    ledger.adopt_or_make(make.generate(models, pairs, place, *more), HASHES)
+    adopt_or_make(make.generate(models, pairs, place, *more), HASHES)
 
 
 def test_ids_depend_on_the_recipe_and_not_on_which_rows_are_taken(models: Models, pairs: str, tmp_path: Path) -> None:
     def ids(name: str, *more: str) -> dict[object, object]:
-        made = ledger.adopt_or_make(make.generate(models, pairs, str(tmp_path / name), *more), HASHES)
+        made = adopt_or_make(make.generate(models, pairs, str(tmp_path / name), *more), HASHES)
         return {r["source_id"]: r["row_id"] for r in planned(made, str(tmp_path / name))}
 
     whole, part, other = ids("a"), ids("b", "where='n > 20'"), ids("c", "steps=9")
@@ -89,7 +90,7 @@ def test_ids_depend_on_the_recipe_and_not_on_which_rows_are_taken(models: Models
 
 
 def test_where_and_limit_take_rows_in_source_order(models: Models, pairs: str, place: str) -> None:
-    made = ledger.adopt_or_make(make.generate(models, pairs, place, "where=\"group == 'odd'\"", "limit=5"), HASHES)
+    made = adopt_or_make(make.generate(models, pairs, place, "where=\"group == 'odd'\"", "limit=5"), HASHES)
     assert [r["row"] for r in planned(made, place)] == [1, 3, 5, 7, 9]
 
 
@@ -112,16 +113,16 @@ def with_ids(path: Path, ids: pa.Array) -> str:
 def test_ids_that_name_nothing_are_refused(models: Models, tmp_path: Path, ids: pa.Array, message: str) -> None:
     source = with_ids(tmp_path / "in", ids)
     with pytest.raises(SettingsError, match=message) as caught:
-        ledger.adopt_or_make(make.generate(models, source, str(tmp_path / "out")), HASHES)
+        adopt_or_make(make.generate(models, source, str(tmp_path / "out")), HASHES)
     assert "\n" not in str(caught.value)
 
 
 def test_numbers_and_row_numbers_are_ids(models: Models, tmp_path: Path) -> None:
     source = with_ids(tmp_path / "in", pa.array([7, 8, 9]))
-    numbered = ledger.adopt_or_make(make.generate(models, source, str(tmp_path / "a")), HASHES)
+    numbered = adopt_or_make(make.generate(models, source, str(tmp_path / "a")), HASHES)
     assert [r["source_id"] for r in planned(numbered, str(tmp_path / "a"))] == ["7", "8", "9"]
     unnamed = make.generate(models, source, str(tmp_path / "b"), "input.columns.id=null")
-    rows = planned(ledger.adopt_or_make(unnamed, HASHES), str(tmp_path / "b"))
+    rows = planned(adopt_or_make(unnamed, HASHES), str(tmp_path / "b"))
     assert [r["source_id"] for r in rows] == ["in.parquet#0", "in.parquet#1", "in.parquet#2"]
 
 
@@ -135,14 +136,14 @@ def test_missing_columns_and_paths_say_what_to_do(models: Models, pairs: str, pl
         "sweep.steps=[1,2]": "sweep.steps cannot be swept",
     }.items():
         with pytest.raises(SettingsError, match=message):
-            ledger.adopt_or_make(make.generate(models, pairs, place, more), HASHES)
+            adopt_or_make(make.generate(models, pairs, place, more), HASHES)
 
 
 def test_a_long_plan_is_written_in_parts(
     models: Models, pairs: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PART_ROWS", 10)
-    made = ledger.adopt_or_make(make.generate(models, pairs, place), HASHES)
+    made = adopt_or_make(make.generate(models, pairs, place), HASHES)
     assert [(p.first, p.shards, p.rows) for p in made.parts] == [(0, 3, 12), (3, 3, 12)]
     assert [r["source_id"] for r in planned(made, place)] == [f"box-{i:03d}" for i in range(24)]
 
@@ -182,7 +183,7 @@ def test_a_condition_that_does_not_fit_its_columns_is_refused(
     models: Models, pairs: str, place: str, condition: str
 ) -> None:
     with pytest.raises(SettingsError, match="does not fit the columns"):
-        ledger.adopt_or_make(make.generate(models, pairs, place, f'where="{condition}"'), HASHES)
+        adopt_or_make(make.generate(models, pairs, place, f'where="{condition}"'), HASHES)
 
 
 def test_every_file_must_have_the_columns_with_the_same_types(models: Models, tmp_path: Path) -> None:
@@ -190,11 +191,11 @@ def test_every_file_must_have_the_columns_with_the_same_types(models: Models, tm
     other = pq.read_table(tmp_path / "in" / "a.parquet")
     pq.write_table(other.drop_columns(["sketch"]), tmp_path / "in" / "b.parquet")
     with pytest.raises(SettingsError, match=r"b.parquet has no column 'sketch'"):
-        ledger.adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
+        adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
     plain = other["sketch"].combine_chunks().field("bytes")
     pq.write_table(other.set_column(4, "sketch", plain), tmp_path / "in" / "b.parquet")
     with pytest.raises(SettingsError, match=r"b.parquet has binary in column 'sketch', but the first"):
-        ledger.adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
+        adopt_or_make(make.generate(models, str(tmp_path / "in"), str(tmp_path / "out")), HASHES)
 
 
 def test_files_of_one_name_in_several_folders_give_different_ids(models: Models, tmp_path: Path) -> None:
@@ -203,5 +204,5 @@ def test_files_of_one_name_in_several_folders_give_different_ids(models: Models,
     for number, path in enumerate((f"{tmp_path}/in", f"{tmp_path}/in/*/part-0.parquet")):
         output = str(tmp_path / f"out{number}")
         given = make.generate(models, path, output, "input.columns.id=null")
-        names = [r["source_id"] for r in planned(ledger.adopt_or_make(given, HASHES), output)]
+        names = [r["source_id"] for r in planned(adopt_or_make(given, HASHES), output)]
         assert names == ["date=1/part-0.parquet#0", "date=2/part-0.parquet#0"]

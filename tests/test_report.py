@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import ledger
+from pipeline.adopt import adopt_or_make
 from pipeline.report import facts, figures
 from pipeline.report.page import write_report
 from tests import make, tiny
@@ -44,7 +44,7 @@ def test_the_page_is_whole_self_contained_and_true(models: Models, tmp_path: Pat
     source = tiny.write(tmp_path / "in.parquet", rows)
     settings = make.generate(models, str(source), str(tmp_path / "out"), "sweep.guidance.text=[1,4]", "num_samples=2")
     run(settings)
-    path = write_report(settings.output, ledger.adopt_or_make(settings, HASHES))
+    path = write_report(settings.output, adopt_or_make(settings, HASHES))
     text = Path(path).read_text()
     page = Page(text)
     assert not page.open
@@ -66,7 +66,7 @@ def test_a_run_of_failures_alone_still_has_a_page(models: Models, tmp_path: Path
     source = tiny.write(tmp_path / "in.parquet", [bad_rows()[3]])
     settings = make.generate(models, str(source), str(tmp_path / "out"))
     run(settings)
-    text = Path(write_report(settings.output, ledger.adopt_or_make(settings, HASHES))).read_text()
+    text = Path(write_report(settings.output, adopt_or_make(settings, HASHES))).read_text()
     assert "none of its conditions" in text
 
 
@@ -76,7 +76,7 @@ def test_the_contact_sheet_is_spread_over_the_run(
     monkeypatch.setattr(facts, "SHOWN_INPUTS", 4)
     settings = make.generate(models, pairs, str(tmp_path))
     run(settings)
-    found = facts.gather(settings.output, ledger.adopt_or_make(settings, HASHES))
+    found = facts.gather(settings.output, adopt_or_make(settings, HASHES))
     assert [i["source_id"] for i in found.sheet] == ["box-000", "box-006", "box-012", "box-018"]
     best, worst = ([r["scores"]["clip_text"] for r in rows] for rows in (found.best, found.worst))
     assert best == sorted(best, reverse=True)
@@ -95,14 +95,14 @@ def test_histograms_follow_the_page_and_bear_emptiness() -> None:
 def test_a_run_without_a_modality_has_a_page(models: Models, pairs: str, tmp_path: Path, role: str) -> None:
     settings = make.generate(models, pairs, str(tmp_path), f"input.columns.{role}=null", "limit=2")
     run(settings)
-    assert "Results" in Path(write_report(settings.output, ledger.adopt_or_make(settings, HASHES))).read_text()
+    assert "Results" in Path(write_report(settings.output, adopt_or_make(settings, HASHES))).read_text()
 
 
 def test_a_page_can_be_written_when_the_input_is_gone(models: Models, tmp_path: Path) -> None:
     source = tiny.write(tmp_path / "in.parquet", tiny.rows(2))
     settings = make.generate(models, str(source), str(tmp_path / "out"))
     run(settings)
-    made = ledger.adopt_or_make(settings, HASHES)
+    made = adopt_or_make(settings, HASHES)
     source.unlink()
     assert "(no text)" in Path(write_report(settings.output, made)).read_text()
 
@@ -110,6 +110,6 @@ def test_a_page_can_be_written_when_the_input_is_gone(models: Models, tmp_path: 
 def test_a_score_may_be_best_when_low(models: Models, pairs: str, tmp_path: Path) -> None:
     settings = make.generate(models, pairs, str(tmp_path), "task.best_by='-delta_e'", "limit=6")
     run(settings)
-    found = facts.gather(settings.output, ledger.adopt_or_make(settings, HASHES))
+    found = facts.gather(settings.output, adopt_or_make(settings, HASHES))
     best = [r["scores"]["delta_e"] for r in found.best]
     assert best == sorted(best)

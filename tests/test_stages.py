@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from pipeline import ledger, storage
+from pipeline.adopt import adopt_or_make
 from pipeline.conditions import Condition
+from pipeline.patience import StorageError
 from pipeline.run import fingerprints
 from pipeline.settings import Generate, SettingsError
 from pipeline.stages import Job, attempt
@@ -32,7 +34,7 @@ RESULT = ["row_id", "image", "embedding", "scores"]
 
 def run(settings: Generate, shards: list[int] | None = None) -> pa.Table:
     """All stages over some shards; the output rows."""
-    made = ledger.adopt_or_make(settings, HASHES)
+    made = adopt_or_make(settings, HASHES)
     stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish, Put)]
     for shard in range(made.shards) if shards is None else shards:
         block = pa.table({"shard": pa.array([shard], pa.int32())})
@@ -158,9 +160,9 @@ def test_a_second_put_changes_nothing(models: Models, pairs: str, place: str) ->
 def test_an_input_that_changed_since_it_was_planned_is_refused(models: Models, tmp_path: Path) -> None:
     source = tiny.write(tmp_path / "in.parquet", tiny.rows(4))
     settings = make.generate(models, str(source), str(tmp_path / "out"))
-    ledger.adopt_or_make(settings, HASHES)
+    adopt_or_make(settings, HASHES)
     tiny.write(source, tiny.rows(5))
-    with pytest.raises(storage.StorageError, match="has changed since it was planned"):
+    with pytest.raises(StorageError, match="has changed since it was planned"):
         run(settings)
 
 
@@ -228,14 +230,14 @@ def test_weights_that_changed_since_the_plan_are_refused(models: Models, pairs: 
     shutil.copytree(models["path"], tmp_path / "model")
     settings = make.generate({**models, "path": str(tmp_path / "model")}, pairs, str(tmp_path / "out"))
     job = Job(settings, fingerprints(settings))
-    ledger.adopt_or_make(settings, HASHES)
+    adopt_or_make(settings, HASHES)
     weights = next((tmp_path / "model" / "unet").glob("*.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1  # the same size
     weights.write_bytes(bytes(data))
     os.utime(weights, (2**31, 2**31))
     for stage in (Encode, Sample):
-        with pytest.raises(storage.StorageError, match="has changed since the run was planned"):
+        with pytest.raises(StorageError, match="has changed since the run was planned"):
             stage(job)
 
 

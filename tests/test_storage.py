@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.storage import StorageError
+from pipeline.patience import StorageError
 from tests import tiny
 
 BOTH = pytest.mark.parametrize("place", ["local", "s3"], indirect=True)

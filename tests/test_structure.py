@@ -13,18 +13,18 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
     {"settings", "schema", "seeds"},
-    {"storage", "media", "where", "progress"},
+    {"patience", "storage", "media", "where", "progress"},
     {"cluster"},
     {"scores"},
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"plan", "ledger", "audit", "attempts", "preview", "checks"},
+    {"plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},
     {"report"},
-    {"run", "train", "datasets"},
+    {"run", "train", "datasets", "export"},
 ]
 RAY = {"flow", "cluster", "train", "evaluation"}
 ONLY = {

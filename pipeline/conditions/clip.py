@@ -66,6 +66,13 @@ class Clip:
         )
         return out["text_intermediates"][-1], _real_tokens(self.network, ids), out["text_features"]
 
+    @torch.no_grad()
+    def embed_words(self, texts: Sequence[str]) -> Tensor:
+        """Of B texts: the vectors [B, L, D] of their tokens as the text tower takes them in, without position."""
+        ids = self.tokenizer(list(texts)).to(self.device)
+        vectors: Tensor = getattr(self.network, "text", self.network).token_embedding(ids)  # type: ignore[operator]
+        return vectors
+
 
 def _real_tokens(network: nn.Module, ids: Tensor) -> Tensor:
     """Mask [B, L] of tokens that are not padding after the end of the text."""
@@ -80,19 +87,28 @@ def to_unit(pixels: Sequence[Pixels]) -> Tensor:
 
 
 class TextEncoder:
-    """Text -> the hidden states of a CLIP text tower, and its embedding."""
+    """Text -> tokens out of a CLIP text tower, and its embedding.
 
-    def __init__(self, clip: Clip) -> None:
-        self.clip = clip
+    `tokens` says which: "hidden" for the states of its last layer, "words" for the word vectors that its first layer
+    takes in. A small CLIP knows its training texts by heart, the more so the deeper one looks: word vectors say less
+    of them and carry further (docs/training.md has the figures).
+    """
+
+    def __init__(self, clip: Clip, tokens: str = "hidden") -> None:
+        self.clip, self.tokens = clip, tokens
 
     @classmethod
     def load(cls, context: EncoderContext) -> Self:
-        """With the CLIP in <model>/clip."""
-        return cls(shared_clip(context))
+        """With the CLIP in <model>/clip, and the kind of tokens that <model>/model_index.json asks for."""
+        index = json.loads((Path(context.folder) / "model_index.json").read_text("utf-8"))
+        return cls(shared_clip(context), index.get("text_tokens", "hidden"))
 
     def __call__(self, values: Sequence[str | None]) -> Condition:
         """Evidence of B texts; a missing text is encoded as the empty one and marked absent."""
-        tokens, mask, pooled = self.clip.embed_texts([v or "" for v in values])
+        texts = [v or "" for v in values]
+        tokens, mask, pooled = self.clip.embed_texts(texts)
+        if self.tokens == "words":
+            tokens = self.clip.embed_words(texts)
         return Condition(tokens, mask, pooled, (), torch.tensor([v is not None for v in values]))
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
+from pipeline.patience import StorageError
 from pipeline.seeds import digest
 from pipeline.settings import SettingsError
 
@@ -44,7 +45,7 @@ def fetch(uri: str) -> Path:
 def fetch_planned(uri: str, expected: str) -> Path:
     """As `fetch`, for an actor. Raises StorageError if the checkpoint is not the one that the run was planned with."""
     if fingerprint(uri) != expected:
-        raise storage.StorageError(f"{uri} has changed since the run was planned; use another output=")
+        raise StorageError(f"{uri} has changed since the run was planned; use another output=")
     return fetch(uri)
 
 
@@ -114,9 +115,9 @@ def publish(folder: Path, uri: str) -> None:
         storage.put(storage.join(uri, str(file.relative_to(folder))), file.read_bytes())
 
 
-def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path) -> None:
+def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path, **facts: str) -> None:
     """Write a generator folder from its diffusers parts (name -> object with save_pretrained) and, copied as they
-    are, the folders of its frozen CLIP and autoencoder."""
+    are, the folders of its frozen CLIP and autoencoder; `facts` stand in model_index.json."""
     for name, part in parts.items():
         part.save_pretrained(folder / name)
     for name, source in (("clip", clip), ("vae", vae)):
@@ -124,7 +125,7 @@ def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path
     index = {name: [type(part).__module__.split(".")[0], type(part).__name__] for name, part in parts.items()}
     index["vae"] = ["diffusers", json.loads((vae / "config.json").read_text())["_class_name"]]
     (folder / "model_index.json").write_text(
-        json.dumps({"_diffusers_version": importlib.metadata.version("diffusers"), **index}, indent=2) + "\n"
+        json.dumps({"_diffusers_version": importlib.metadata.version("diffusers"), **index, **facts}, indent=2) + "\n"
     )
     write_checksums(folder)
 

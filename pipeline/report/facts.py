@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline import ledger, storage
 from pipeline.ledger import Plan
+from pipeline.patience import StorageError
 from pipeline.stages.load import Reader
-from pipeline.storage import StorageError, Stored
+from pipeline.storage import Stored
 
 FIGURES = ("row_id", "source_id", "cell", "status", "error", "scores")
 SHOWN_INPUTS = 40  # in the contact sheet

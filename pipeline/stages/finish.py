@@ -15,6 +15,7 @@ from pipeline.media import Pixels
 from pipeline.plan import Cell
 from pipeline.schema import Error
 from pipeline.scores import Sample
+from pipeline.scores.select import select
 from pipeline.settings import resolve
 from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
@@ -54,10 +55,20 @@ class Finish:
                 work = functools.partial(self._result, pixels[i], embeddings[i], inputs)
                 result, errors[i] = attempt("score", "", work)
             rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
+        for row, chosen in zip(rows, self._selected(rows), strict=True):
+            row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
         names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], sorted(self.job.provenance))
         declared = schema.output(self.settings.task.result, names, embeddings.shape[1], kept)
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
+
+    def _selected(self, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """The column `selected`. All results of an input stand in one shard."""
+        name = self.settings.select.by
+        sign = -1 if name.startswith("-") else 1
+        values = [(r.get("scores") or {}).get(name.removeprefix("-")) for r in rows]
+        signed = [None if v is None else sign * v for v in values]
+        return select(self.settings.select, [r["source_id"] for r in rows], signed, [r["status"] == "ok" for r in rows])
 
     def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
         """Columns that say how the row came about."""

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline import ledger, schema, storage
 from pipeline.ledger import Plan
+from pipeline.patience import StorageError, explained
 from pipeline.stages import Job
-from pipeline.storage import StorageError, Stored
+from pipeline.storage import Stored
 
 BATCH_ROWS = 256  # rows decoded from Parquet at a time
 
@@ -47,9 +48,10 @@ class Load:
         """Rows of the input at (file, row), in that order: columns by role, then kept ones as `keep.<name>`."""
         tables = []
         for file, group in itertools.groupby(places, lambda place: place[0]):
-            if file not in self.readers:
-                self.readers = {file: Reader(self.plan.files[file], self._columns())}
-            tables.append(self.readers[file].rows([row for _, row in group]))
+            with explained("read", self.plan.files[file].uri):
+                reader = self.readers.pop(file, None) or Reader(self.plan.files[file], self._columns())
+                tables.append(reader.rows([row for _, row in group]))
+            self.readers = {file: reader}  # kept only if all went well
         return pa.concat_tables(tables, promote_options="permissive")
 
     def _columns(self) -> dict[str, str]:

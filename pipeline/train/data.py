@@ -106,14 +106,14 @@ def _pixels(column: Any) -> Tensor:
 
 def caption(text: str, tags: str, rng: np.random.Generator) -> str:
     """What a person might have typed: the annotation, three times in ten with some of the tags, and half the time
-    without a quarter of its words, so that a picture is not learnt by heart from one wording."""
+    without four in ten of its words, so that a picture is not learnt by heart from one wording."""
     words = [w.strip() for w in tags.split(",") if w.strip()]
     if words and rng.random() < 0.3:
         chosen = rng.choice(words, size=min(len(words), int(rng.integers(1, 4))), replace=False)
         text = ", ".join([text, *chosen.tolist()])
     if rng.random() < 0.5:
         return text
-    kept = [w for w in text.split() if rng.random() >= 0.25]
+    kept = [w for w in text.split() if rng.random() >= 0.4]
     return " ".join(kept) or text
 
 

@@ -4,7 +4,8 @@ v-prediction (Salimans & Ho 2022): at x_t = a x_0 + s eps the target is v = a ep
 dropped alone, and all of them together, in a share of the rows, so that the network can be asked with any
 subset (`keep`).
 
-Options: `clip` and `vae` folders, `channels` of the UNet's levels, `drop_each` and `drop_all` shares.
+Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py), `channels` of the UNet's levels, `drop_each` and
+`drop_all` shares.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ class Denoising:
         self.scheduler = noise_schedule()
         self.alpha_bar = self.scheduler.alphas_cumprod.to(self.device)
         context = EncoderContext("", self.device, {"clip": clip})
-        self.text, self.sketch = TextEncoder.load(context), SketchEncoder.load(context)
+        self.text, self.sketch = TextEncoder(clip, options["text_tokens"]), SketchEncoder.load(context)
 
     @classmethod
     def create(cls, settings: Train, device: str = "cpu") -> Self:
@@ -101,8 +102,9 @@ class Denoising:
     def save(self, network: nn.Module, folder: Path) -> None:
         """A whole generator: unet, adapter, fusion, vae, scheduler, clip, model_index.json, checksums."""
         parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
-        frozen = {name: checkpoint.fetch(self.options[name]) for name in ("clip", "vae")}
-        checkpoint.save_generator(folder, {**parts, "scheduler": self.scheduler}, **frozen)
+        clip, vae = (checkpoint.fetch(self.options[name]) for name in ("clip", "vae"))
+        parts["scheduler"] = self.scheduler
+        checkpoint.save_generator(folder, parts, clip, vae, text_tokens=self.options["text_tokens"])
 
 
 def noise_schedule() -> DDPMScheduler:

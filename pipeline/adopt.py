@@ -1,0 +1,69 @@
+"""Making the plan of a run, or adopting the one that stands in its output already.
+
+Of two planners at once the second adopts the first's plan: plan.json is put create-only and last, and read back.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import ledger, plan, progress, since, storage
+from pipeline.ledger import Part, Plan
+from pipeline.seeds import digest
+from pipeline.settings import Generate, SettingsError
+
+
+def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
+    """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one."""
+    identity = json.loads(json.dumps(plan.identity(settings, weights)))
+    found = ledger.load(settings.output) or _make(settings, weights, identity)
+    if differing := _differences(found.identity, identity):
+        raise SettingsError(
+            f"{settings.output} holds a run with other settings ({', '.join(map(_typed, differing))}); "
+            "choose another output=, or repeat that run's settings to continue it"
+        )
+    return found
+
+
+def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
+    files = plan.input_files(settings.input)
+    fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
+    inputs = plan.source_rows(settings.input, files, settings.where)
+    if settings.new_since:
+        inputs = since.new_only(settings, fingerprint, files, inputs)
+    shards = plan.planned(settings, fingerprint, inputs)
+    parts: list[Part] = []
+    for number, (data, count, rows) in enumerate(plan.parts(shards)):
+        name = f"{digest(data).hex()}-{number:05d}.parquet"
+        storage.put_new(storage.join(settings.output, "plan", name), data)
+        parts.append(Part(name, sum(p.shards for p in parts), count, rows))
+    if not parts and not settings.new_since:
+        raise SettingsError(
+            f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else "")
+        )
+    grid = plan.cells(settings)
+    rows = sum(p.rows for p in parts)
+    made = Plan(
+        fingerprint, identity, grid, tuple(files), tuple(parts), rows // (len(grid) * settings.num_samples), rows
+    )
+    if not rows:
+        progress.say("nothing is new: earlier runs have finished every input")
+    if storage.put_new(ledger.plan_uri(settings.output), made.to_json()):
+        return made
+    return Plan.from_json(storage.read_json(ledger.plan_uri(settings.output)))
+
+
+def _differences(there: Any, here: Any, at: str = "") -> list[str]:
+    """Dotted names of the keys in which two nested dictionaries differ."""
+    if not (isinstance(there, Mapping) and isinstance(here, Mapping)):
+        return [] if there == here else [at]
+    return [
+        name
+        for key in sorted({*there, *here})
+        for name in _differences(there.get(key), here.get(key), f"{at}.{key}" if at else key)
+    ]
+
+
+def _typed(name: str) -> str:
+    """The key that a person types for a name in a plan's identity."""
+    return {"model.model": "model.path"}.get(name, name.replace("weights.", "guidance."))
