@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ def main(job: str, cls: type[T], run: Callable[[T], object], reshape: Reshape = 
     `reshape` turns the form in which people write keys into that of `cls`.
     """
     arguments = sys.argv[1:]
+    signal.signal(signal.SIGTERM, _interrupt)
     if {"-h", "--help"} & set(arguments):
         print(usage(job))
         return
@@ -64,6 +66,11 @@ def main(job: str, cls: type[T], run: Callable[[T], object], reshape: Reshape = 
         sys.exit(f"\n{job}: stopped; the same command goes on: {CommandLine(job, tuple(arguments))}")
     if result is not None:
         print(result)
+
+
+def _interrupt(*_: object) -> None:
+    """A polite kill ends as Ctrl-C does: shards in flight are abandoned, finished ones stay."""
+    raise KeyboardInterrupt
 
 
 def output_root() -> str:

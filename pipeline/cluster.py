@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 from pipeline.settings import Cluster
@@ -34,13 +36,22 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
         return
     submitted = settings.address or os.environ.get("RAY_ADDRESS")
     local = {} if submitted else {"object_store_memory": settings.object_store_bytes, "include_dashboard": False}
-    with _mute():
+    with _mute(), _own_sigterm():
         ray.init(address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local)
     _quiet_data()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """The handler of SIGTERM that was there before the block is there after it: Ray puts one of its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager

@@ -5,9 +5,11 @@ import pytest
 
 from pipeline import audit, ledger, preview, storage
 from pipeline.adopt import adopt_or_make
+from pipeline.run import _retry_failed
+from pipeline.settings import RunError
 from tests import make
 from tests.test_stages import HASHES, bad_rows, run
-from tests.tiny import write
+from tests.tiny import rows, write
 
 Models = dict[str, str]
 
@@ -40,6 +42,35 @@ def test_what_is_missing_failed_doubled_or_foreign_is_found(models: Models, tmp_
     pq.write_table(table, shard)
     storage.put(ledger.shard_uri(place, 2), shard.read_bytes())
     assert "unplanned object 00000002.parquet" in str(audit.audit(place, plan))
+
+
+def test_verify_tells_whether_the_law_holds(models: Models, pairs: str, place: str) -> None:
+    with pytest.raises(RunError, match="holds no run"):
+        audit.verify(place)
+    settings = make.generate(models, pairs, place, "limit=8")
+    run(settings, [0])
+    with pytest.raises(RunError, match="the law does not hold in .*: 8 planned, 4 ok, 0 failed, 4 missing"):
+        audit.verify(place)
+    run(settings, [1])
+    assert audit.verify(place).splitlines() == [
+        "the law holds: 8 planned, 8 ok, 0 failed; _SUCCESS is still to be written, the run's own command does it",
+        place,
+    ]
+
+
+def test_failed_shards_are_opened_again(models: Models, tmp_path: Path) -> None:
+    source, place = write(tmp_path / "in.parquet", [*bad_rows(), *rows(12)[8:]]), str(tmp_path / "out")
+    settings = make.generate(models, str(source), place)
+    run(settings)
+    found = audit.audit(place, adopt_or_make(settings, HASHES))
+    audit.write_success(place, found, {})
+    assert audit.with_failures(place) == [0, 1]
+    _retry_failed(place)
+    assert ledger.done(place) == [2]
+    assert not storage.stat_or_none(ledger.success_uri(place))
+    _retry_failed(place)  # nothing left to take back
+    run(settings, [0, 1])
+    assert audit.audit(place, adopt_or_make(settings, HASHES)) == found
 
 
 def test_success_is_written_once(models: Models, pairs: str, place: str) -> None:

@@ -19,7 +19,7 @@ def run(job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, f"jobs/{job}.py", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("job", ["generate", "train", "prepare", "evaluate"])
+@pytest.mark.parametrize("job", ["generate", "train", "prepare", "evaluate", "verify", "export"])
 def test_help_explains_every_key(job: str) -> None:
     done = run(job, "--help")
     assert done.returncode == 0

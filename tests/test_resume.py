@@ -24,6 +24,23 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     )
 
 
+def test_sigterm_leaves_whole_shards_and_says_how_to_go_on(models: dict[str, str], pairs: str, tmp_path: Path) -> None:
+    place = str(tmp_path / "out")
+    driver = start(make.arguments(models, pairs, place, *MORE))
+    deadline = time.monotonic() + 180
+    while not ledger.done(place) and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.terminate()
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "stopped; the same command goes on: python jobs/generate.py input.path=" in err
+    plan = ledger.load(place)
+    assert plan is not None
+    found = audit.audit(place, plan)
+    assert not found.unlawful
+    assert 0 < found.missing < plan.rows
+
+
 def test_a_killed_run_goes_on_where_it_was(models: dict[str, str], pairs: str, tmp_path: Path) -> None:
     place = str(tmp_path / "out")
     arguments = make.arguments(models, pairs, place, *MORE)

@@ -1,0 +1,60 @@
+"""A store that breaks, between us and a real one: what is tried again, and how a store that stays broken is named."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from s3fs import S3FileSystem
+
+from pipeline import storage
+from pipeline.patience import StorageError, status
+from tests.proxy import KINDS, Fault, Proxy, proxied
+from tests.s3 import free_port
+
+DATA = bytes(range(256)) * 4000
+
+
+@pytest.fixture
+def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The test session's S3 server behind a proxy."""
+    target = int(os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
+    with proxied(free_port(), target) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        S3FileSystem.clear_instance_cache()
+        yield server
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_passes_by_is_survived(proxy: Proxy, s3: str, kind: str) -> None:
+    uri = f"{s3}/patience/{kind}"
+    for method in ("PUT", "HEAD", "GET"):
+        proxy.faults = [Fault(kind, method, kind, times=1)]
+        if method == "PUT":
+            assert storage.put_new(uri, DATA) == (kind != "lost_answer")  # then the object is our own
+        elif method == "HEAD":
+            assert storage.stat(uri).size == len(DATA)
+        else:
+            assert storage.read(uri) == DATA
+        assert proxy.faults[0].struck
+    proxy.faults = [Fault(kind, "GET", "list-type", times=1)]
+    assert [o.uri for o in storage.list_objects(uri.rpartition("/")[0]) if kind in o.uri] == [uri]
+
+
+def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
+    proxy.faults = [Fault("ExpiredToken", "GET", "refused", times=1000)]
+    storage.put(f"{s3}/patience/refused", DATA)
+    with pytest.raises(StorageError, match=r"cannot read s3://.*refused: the store refuses access; check the AWS_"):
+        storage.read(f"{s3}/patience/refused")
+    assert proxy.faults[0].struck == 4
+
+
+def test_status_is_found_behind_wrapped_errors() -> None:
+    class Answer(Exception):
+        response = {"ResponseMetadata": {"HTTPStatusCode": 412}}
+
+    wrapped = StorageError("cannot write")
+    wrapped.__cause__ = OSError("precondition")
+    wrapped.__cause__.__cause__ = Answer()
+    assert status(wrapped) == 412
+    assert status(OSError("of a local disk")) == 0
