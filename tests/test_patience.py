@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import ClientError
 from s3fs import S3FileSystem
 
 from pipeline import storage
@@ -50,11 +51,8 @@ def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
 
 
 def test_status_is_found_behind_wrapped_errors() -> None:
-    class Answer(Exception):
-        response = {"ResponseMetadata": {"HTTPStatusCode": 412}}
-
     wrapped = StorageError("cannot write")
     wrapped.__cause__ = OSError("precondition")
-    wrapped.__cause__.__cause__ = Answer()
+    wrapped.__cause__.__cause__ = ClientError({"ResponseMetadata": {"HTTPStatusCode": 412}}, "PutObject")
     assert status(wrapped) == 412
     assert status(OSError("of a local disk")) == 0
