@@ -17,7 +17,8 @@ from pipeline.stages.guard import Guard, with_errors
 from tests import make
 
 Models = dict[str, str]
-SPAWN = multiprocessing.get_context("spawn")
+WORKERS = multiprocessing.get_context("forkserver")  # each worker is forked from one process that has imported torch
+WORKERS.set_forkserver_preload(["tests.test_guard"])
 
 
 def block(*words: str) -> pa.Table:
@@ -82,7 +83,7 @@ def attempt(output: Path, words: list[str], limit: str) -> None:
 def workers(output: Path, words: list[str], limit: str = "60") -> int:
     """Deaths of workers until one comes through, as Ray would start them."""
     for deaths in range(12):
-        worker = SPAWN.Process(target=attempt, args=(output, words, limit))
+        worker = WORKERS.Process(target=attempt, args=(output, words, limit))
         worker.start()
         worker.join()
         if worker.exitcode == 0:
