@@ -58,6 +58,10 @@ def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
 def sized(actors: Actors) -> int:
     """Sampler actors: as asked, or as many as the cluster's GPUs, or CPUs, allow."""
     resources = ray.cluster_resources()
+    if actors.autoscaling:
+        if not actors.samplers:
+            raise SettingsError("actors.autoscaling=true needs actors.samplers, the most that there may be")
+        return actors.samplers
     if actors.gpus_per_sampler > resources.get("GPU", 0):
         raise SettingsError(
             f"actors.gpus_per_sampler={actors.gpus_per_sampler:g}, but the cluster has "

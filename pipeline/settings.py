@@ -80,6 +80,7 @@ class Actors:
     encoders: int
     gpus_per_encoder: float
     finishers: int  # processes that score, encode media and put
+    autoscaling: bool  # the cluster adds nodes for actors that wait, so GPUs need not be there yet
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
     {"settings", "schema", "seeds"},
-    {"patience", "storage", "media", "where", "progress"},
+    {"patience", "storage", "media", "where", "progress", "metrics"},
     {"cluster"},
     {"scores"},
     {"conditions"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"report"},
     {"run", "train", "datasets", "export"},
 ]
-RAY = {"flow", "cluster", "train", "evaluation"}
+RAY = {"flow", "cluster", "metrics", "train", "evaluation"}
 ONLY = {
     "open_clip": {"conditions/clip.py", "train/alignment.py"},
     "hydra": {"jobs/cli.py"},

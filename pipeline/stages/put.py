@@ -1,12 +1,13 @@
 """Put: the output rows of a shard as one object, create-only. The last step, and the only one that others see."""
 
+import collections
 import io
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import ledger, schema, storage
+from pipeline import ledger, metrics, schema, storage
 from pipeline.stages import Job
 
 
@@ -18,10 +19,15 @@ class Put:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Put the shard's object. An object that another run put first stays as it is."""
-        shard = json.loads(table.schema.metadata[b"run"])["shard"]
+        facts = json.loads(table.schema.metadata[b"run"])
+        shard = facts["shard"]
         data = to_parquet(table)
         put = storage.put_new(ledger.shard_uri(self.output, shard), data)
-        failed = sum(s == "failed" for s in table["status"].to_pylist())
+        errors = [e for e in table["error"].to_pylist() if e]
+        failed = len(errors)
+        if put:
+            reasons = collections.Counter((e["stage"], e["kind"]) for e in errors)
+            metrics.count_shard(facts["seconds"], table.num_rows - failed, failed, reasons)
         row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
         return pa.Table.from_pylist([row], schema.MANIFEST)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline import ledger, media, schema
+from pipeline import ledger, media, metrics, schema
 from pipeline.conditions import Conditions
 from pipeline.conditions.clip import Clip, to_unit
 from pipeline.diffusion import guidance
@@ -58,6 +58,8 @@ class Sample:
         evidence = {m: condition(block, m).blank(failed) for m in self.modalities}
         rows = [{**p, "source": i} for i, planned in enumerate(block["planned"].to_pylist()) for p in planned]
         pixels, embeddings, forwards = self._draw(evidence, rows)
+        if self.device == "cuda":
+            metrics.show_gpu_memory("sample", torch.cuda.max_memory_allocated())
         errors = self._errors(block["error"].to_pylist(), rows, embeddings)
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
         own |= {"pixels": column(pixels), "embedding": column(np.nan_to_num(embeddings))}
