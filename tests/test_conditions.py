@@ -7,6 +7,7 @@ import torch
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.conditions.clip import Clip, TextEncoder, to_unit
 from pipeline.conditions.sketch import SketchEncoder
+from pipeline.settings import SettingsError
 from tests.tiny import SIZE, picture
 
 Models = dict[str, str]
@@ -41,6 +42,18 @@ def test_a_row_of_a_batch_does_not_depend_on_the_others(context: EncoderContext)
     other = encoder(["a red box", None, "a blue box", "a black box"])
     assert torch.equal(one.tokens[0], other.tokens[0])
     assert torch.equal(one.pooled[0], other.pooled[0])
+
+
+def test_word_vectors_do_not_know_their_neighbours(models: Models) -> None:
+    clip = Clip.load(f"{models['path']}/clip")
+    words, hidden = TextEncoder(clip, "words"), TextEncoder(clip)
+    one, other = ["a red box"], ["the red box"]
+    at = {e: [e(text).tokens[0][e(text).mask[0]] for text in (one, other)] for e in (words, hidden)}
+    assert torch.equal(at[words][0][-3:], at[words][1][-3:])
+    assert not torch.equal(at[hidden][0][-3:], at[hidden][1][-3:])
+    assert torch.equal(words(one).pooled, hidden(one).pooled)
+    with pytest.raises(SettingsError, match="text_tokens must be hidden or words"):
+        TextEncoder(clip, "letters")
 
 
 def test_padding_is_masked_and_does_not_change_real_tokens(context: EncoderContext) -> None:

@@ -80,6 +80,14 @@ def test_anchors_separate_own_sketches_from_others() -> None:
     assert null.value < 0.7
 
 
+def test_sketches_that_are_all_alike_give_no_share() -> None:
+    pictures = {str(s): drawing(fill=c) for s, c in enumerate(("#fcea2b", "#fadcbc", "#8d5524"))}
+    known = inputs.Inputs({k: v[1] for k, v in pictures.items()}, {k: v[0] for k, v in pictures.items()}, {})
+    nothing = np.zeros((3, 2), np.float32)
+    rows = collect.Rows(tuple("012"), ((),) * 3, {"sketch_f1": np.array([0.5, 0.6, 0.7])}, nothing, nothing, ())
+    assert set(aggregate._against_sketches(known, rows)) == {"sketch_f1_ceiling", "sketch_f1_null"}
+
+
 @pytest.fixture(scope="module")
 def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     place = str(tmp_path_factory.mktemp("evaluated"))
@@ -120,6 +128,10 @@ def test_collected_rows_are_the_stored_ones(finished: str) -> None:
 def test_any_kept_column_groups_rows(finished: str) -> None:
     said = aggregate.evaluate(Evaluate(finished, ("group", "cell"), None))
     assert "even drop=none" in said
+    body = json.loads(Path(said.splitlines()[-1]).read_text())
+    assert list(body["paired"]) == [f"{g} drop=text - {g} drop=none" for g in ("even", "odd")]
+    assert len({len(line) for line in said.splitlines() if "drop=text - " in line or line.startswith("delta_e")}) == 2
+    assert "drop=noneodd" not in said
     with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
         aggregate.evaluate(Evaluate(finished, ("colour",), None))
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.media import Pixels
+from pipeline.settings import SettingsError
 
 
 class Clip:
@@ -95,6 +96,8 @@ class TextEncoder:
     """
 
     def __init__(self, clip: Clip, tokens: str = "hidden") -> None:
+        if tokens not in ("hidden", "words"):
+            raise SettingsError(f"text_tokens must be hidden or words, not {tokens!r}")
         self.clip, self.tokens = clip, tokens
 
     @classmethod

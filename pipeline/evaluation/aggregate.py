@@ -18,6 +18,7 @@ from pipeline.scores import frechet
 from pipeline.settings import Evaluate, SettingsError
 
 Figures = dict[str, Estimate]  # name of a figure -> estimate
+LEAST_SPAN = 0.05  # between null and ceiling, below which a share of it means nothing
 
 
 def evaluate(settings: Evaluate) -> str:
@@ -84,11 +85,13 @@ def _variants(column: str, known: Inputs, rows: Rows) -> Any:
 
 def _against_sketches(known: Inputs, rows: Rows) -> Figures:
     """Where sketch fidelity stands between its null and its ceiling, over the inputs that have both. The interval
-    of the share is that of the fidelity; it takes the anchors as given."""
+    of the share is that of the fidelity; it takes the anchors as given. Sketches that are all alike give no share."""
     ceiling, null = inputs.sketch_anchors(known, rows.source_id)
     span = ceiling.value - null.value
-    if "sketch_f1" not in rows.scores or not span > 0:
+    if "sketch_f1" not in rows.scores or math.isnan(span):
         return {}
+    if span < LEAST_SPAN:
+        return {"sketch_f1_ceiling": ceiling, "sketch_f1_null": null}
     rows = rows.take([i for i, s in enumerate(rows.source_id) if s in known.sketch and s in known.image])
     value = intervals.mean(rows.scores["sketch_f1"], rows.source_id)
     scaled = [(v - null.value) / span for v in (value.value, value.low, value.high)]
@@ -97,11 +100,13 @@ def _against_sketches(known: Inputs, rows: Rows) -> Figures:
 
 
 def _paired(groups: Sequence[Rows], names: Sequence[str]) -> dict[str, Figures]:
-    """Mean difference of every score from the first group's, over the inputs that both have."""
+    """Mean difference of every score from that of the first group with some of the same inputs, over those inputs."""
     found: dict[str, Figures] = {}
-    for group, name in zip(groups[1:], names[1:], strict=True):
-        if shared := set(group.source_id) & set(groups[0].source_id):
-            found[f"{name} - {names[0]}"] = _differences(group, groups[0], sorted(shared))
+    for k, group in enumerate(groups):
+        for other, first in zip(groups[:k], names[:k], strict=True):
+            if shared := set(group.source_id) & set(other.source_id):
+                found[f"{names[k]} - {first}"] = _differences(group, other, sorted(shared))
+                break
     return found
 
 
@@ -122,12 +127,13 @@ def _differences(group: Rows, first: Rows, shared: Sequence[str]) -> Figures:
 def table(found: Mapping[str, Figures]) -> str:
     """Figures as text, a line for each, a column for each group."""
     names = list(dict.fromkeys(n for figures_ in found.values() for n in figures_))
-    lines = [f"{'':22}" + "".join(f"{group:>28}" for group in found)]
-    for name in names:
-        cells = [str(figures_[name]) if name in figures_ else "" for figures_ in found.values()]
-        lines.append(f"{name:22}" + "".join(f"{cell:>28}" for cell in cells))
     counts = [str(max((e.n for e in figures_.values()), default=0)) for figures_ in found.values()]
-    return "\n".join([*lines, f"{'inputs':22}" + "".join(f"{n:>28}" for n in counts)])
+    rows = {"": list(found)}
+    rows |= {name: [str(figures_.get(name, "")) for figures_ in found.values()] for name in names}
+    width = max(28, *(len(group) + 2 for group in found))
+    return "\n".join(
+        f"{n:22}" + "".join(f"{c:>{width}}" for c in cells) for n, cells in (rows | {"inputs": counts}).items()
+    )
 
 
 def _difference_table(differences: Mapping[str, Figures]) -> str:
