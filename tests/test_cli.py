@@ -57,7 +57,7 @@ def test_mistakes_are_answered_at_once(
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
     assert not done.stdout
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60  # seconds; about 3 on an idle machine, and no Ray is started
     assert not (tmp_path / "out").exists()
 
 
