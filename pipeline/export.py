@@ -19,6 +19,7 @@ from pipeline import ledger, progress, storage
 from pipeline.datasets.prepare import to_parquet
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
+from pipeline.schema import HF_IMAGE
 from pipeline.settings import Export, SettingsError
 from pipeline.stages.load import Reader
 
@@ -66,7 +67,15 @@ def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _parquet(rows: Rows) -> bytes:
-    return to_parquet(pa.Table.from_pylist([dict(r) for r in rows]), GROUP_ROWS)
+    table = pa.Table.from_pylist([dict(r) for r in rows])
+    fields = [_image(f) for f in table.schema]
+    return to_parquet(table.cast(pa.schema(fields)), GROUP_ROWS)
+
+
+def _image(field: pa.Field) -> pa.Field:
+    """Encoded pictures in the form that every reader knows, whatever form the input had them in."""
+    is_struct = pa.types.is_struct(field.type) and "bytes" in field.type.names
+    return field.with_type(HF_IMAGE) if is_struct else field
 
 
 def _webdataset(rows: Rows) -> bytes:
