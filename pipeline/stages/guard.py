@@ -24,7 +24,6 @@ ROW_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeErro
 BACKSTOP = 1.2  # times the limit, after which a process ends that does not even run its own timer
 HELD_BACK = {"stage": "", "kind": "HeldBack", "message": "held back while another row of the shard is looked for"}
 
-
 # Takes blocks with an `error` column; rows that carry an error are not worked on.
 Stage = Callable[[pa.Table], pa.Table]
 
@@ -66,7 +65,8 @@ class Guard:
         try:
             with self._limited(shard, number, trial):
                 result = self.stage(with_errors(block, held | self.poisoned.get(shard, {})))
-        except torch.OutOfMemoryError:
+        except (OSError, MemoryError, torch.OutOfMemoryError):
+            self.log.end(shard, number, trial)  # or it would count as a death when the shard is tried again
             raise
         except ROW_FAULTS as error:
             if isinstance(error, RunError) or trial == Trial(0, 0):
@@ -95,8 +95,10 @@ class Guard:
         """End this process if the block takes longer than the limit; Ray starts another."""
 
         def end() -> None:
-            self.log.late(shard, number, trial)
-            os._exit(1)
+            try:
+                self.log.late(shard, number, trial)
+            finally:
+                os._exit(1)
 
         timer = threading.Timer(self.limit, end)
         timer.daemon = True
