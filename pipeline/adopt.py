@@ -12,6 +12,11 @@ from pipeline.ledger import Part, Plan
 from pipeline.seeds import digest
 from pipeline.settings import Generate, SettingsError
 
+NO_CREATE_ONLY = (
+    "note: the store of {output} replaces objects that were only to be created; of two runs into it at once the later "
+    "one's shards stay, which are the same bytes only on the same type of device"
+)
+
 
 def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
     """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one."""
@@ -48,8 +53,9 @@ def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str,
     )
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
-    if storage.put_new(ledger.plan_uri(settings.output), made.to_json()):
-        return made
+    if not storage.creates_only(settings.output):
+        progress.say(NO_CREATE_ONLY.format(output=settings.output))
+    storage.put_new(ledger.plan_uri(settings.output), made.to_json())
     return Plan.from_json(storage.read_json(ledger.plan_uri(settings.output)))
 
 

@@ -15,11 +15,9 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from pipeline import ledger, progress, storage
-from pipeline.datasets.prepare import to_parquet
+from pipeline import ledger, progress, schema, storage
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
-from pipeline.schema import HF_IMAGE
 from pipeline.settings import Export, SettingsError
 from pipeline.stages.load import Reader
 
@@ -69,13 +67,14 @@ def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
 def _parquet(rows: Rows) -> bytes:
     table = pa.Table.from_pylist([dict(r) for r in rows])
     fields = [_image(f) for f in table.schema]
-    return to_parquet(table.cast(pa.schema(fields)), GROUP_ROWS)
+    made = table.cast(pa.schema(fields, metadata=schema.huggingface_metadata(fields)))
+    return storage.to_parquet(made, GROUP_ROWS)
 
 
 def _image(field: pa.Field) -> pa.Field:
     """Encoded pictures in the form that every reader knows, whatever form the input had them in."""
     is_struct = pa.types.is_struct(field.type) and "bytes" in field.type.names
-    return field.with_type(HF_IMAGE) if is_struct else field
+    return field.with_type(schema.HF_IMAGE) if is_struct else field
 
 
 def _webdataset(rows: Rows) -> bytes:

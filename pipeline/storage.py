@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import glob
 import hashlib
+import io
 import json
 import os
 import uuid
@@ -36,6 +37,7 @@ class Stored:
 # botocore's "standard" mode has a quota that one long outage uses up for the life of the process: "legacy" has none.
 S3 = {"use_listings_cache": False, "config_kwargs": {"retries": {"mode": "legacy", "max_attempts": 7}}}
 
+PRECONDITION_FAILED, NOT_IMPLEMENTED = 412, 501  # the object exists; the store knows no If-None-Match
 STARTER = "starter:"  # names what the package itself carries, wherever each process has it installed
 
 
@@ -173,10 +175,29 @@ def put_new(uri: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            if status(error) != 412:  # 412 Precondition Failed: the object exists
+            if status(error) == NOT_IMPLEMENTED:
+                return _put_after_looking(fs, path, data)
+            if status(error) != PRECONDITION_FAILED:
                 raise
             return False
         return True
+
+
+def _put_after_looking(fs: fsspec.AbstractFileSystem, path: str, data: bytes) -> bool:
+    """What is left where a store has no create-only put: between the look and the put another may put as well."""
+    if fs.exists(path):
+        return False
+    fs.pipe_file(path, data)
+    return True
+
+
+def creates_only(prefix: str) -> bool:
+    """Whether the store refuses to replace an object that was to be created (some take no notice of the wish)."""
+    probe = join(prefix, f".create-only-{uuid.uuid4().hex}")
+    try:
+        return put_new(probe, b"1") and not put_new(probe, b"2") and read(probe) == b"1"
+    finally:
+        remove(probe)
 
 
 @patiently
@@ -212,6 +233,13 @@ def _temporary(path: Path, data: bytes) -> Path:
 def _version(info: dict[str, Any]) -> str:
     tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
     return str(tag).strip('"') if tag else f"{info['size']}-{info.get('mtime', '')}"
+
+
+def to_parquet(table: pa.Table, row_group_rows: int | None = None) -> bytes:
+    """The table as a Parquet file. Media are compressed already, so no column is."""
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=row_group_rows, compression="none")
+    return out.getvalue()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import http.client
+import os
 import socket
 import struct
 import threading
@@ -10,8 +11,13 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
 CODES = {"SlowDown": 503, "InternalError": 500, "ExpiredToken": 403}
 KINDS = (*CODES, "reset", "lost_answer", "latency")
+REFUSALS = {**CODES, "NotImplemented": 501}
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -47,6 +53,7 @@ class Proxy(ThreadingHTTPServer):
         self.target = target
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
+        self.create_only = "kept"  # "ignored": If-None-Match is not handed on; "refused": it is answered with 501
         self.requests: list[tuple[str, str, int]] = []
 
     def struck(self, method: str, path: str) -> str:
@@ -66,7 +73,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if kind == "latency":
             time.sleep(2)
-        if kind in CODES:
+        if "If-None-Match" in self.headers and self.server.create_only == "refused":
+            kind = "NotImplemented"
+        if kind in REFUSALS:
             self._refuse(kind)
             return
         status, headers, data = self._forward(body)
@@ -90,21 +99,30 @@ class Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP | {"expect"}}
+        if "If-None-Match" in headers and self.server.create_only == "ignored":
+            headers = self._signed(body)
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         found = answer.status, answer.getheaders(), answer.read()
         connection.close()
         return found
 
+    def _signed(self, body: bytes) -> dict[str, str]:
+        """Headers of the same request without its condition, which its signature covered."""
+        request = AWSRequest(self.command, f"http://127.0.0.1:{self.server.target}{self.path}", data=body)
+        keys = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+        S3SigV4Auth(keys, "s3", os.environ["AWS_DEFAULT_REGION"]).add_auth(request)
+        return dict(request.headers.items())
+
     def _refuse(self, code: str) -> None:
         data = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
-        self.send_response(CODES[code])
+        self.send_response(REFUSALS[code])
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
-        self.server.requests.append((self.command, self.path, CODES[code]))
+        self.server.requests.append((self.command, self.path, REFUSALS[code]))
 
     def _cut(self) -> None:
         """Close at once, with a reset."""

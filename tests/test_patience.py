@@ -50,6 +50,17 @@ def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
     assert proxy.faults[0].struck == 4
 
 
+@pytest.mark.parametrize(("store", "second"), [("kept", b"1"), ("ignored", b"2"), ("refused", b"1")])
+def test_a_store_without_create_only_puts_is_noticed(proxy: Proxy, s3: str, store: str, second: bytes) -> None:
+    uri = f"{s3}/patience/create-{store}"
+    proxy.create_only = store
+    assert storage.creates_only(uri) == (store != "ignored")
+    assert storage.list_objects(uri) == []  # the probe is gone
+    assert storage.put_new(f"{uri}/one", b"1")
+    assert storage.put_new(f"{uri}/one", b"2") == (store == "ignored")
+    assert storage.read(f"{uri}/one") == second
+
+
 def test_status_is_found_behind_wrapped_errors() -> None:
     wrapped = StorageError("cannot write")
     wrapped.__cause__ = OSError("precondition")

@@ -1,11 +1,9 @@
 """A data set as one Parquet file: small row groups, uncompressed media, readable as Hugging Face images."""
 
 import collections
-import io
 import sys
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import schema, storage
 from pipeline.settings import Prepare, SettingsError, resolve
@@ -21,16 +19,9 @@ def prepare(settings: Prepare) -> str:
     if settings.source not in SOURCES and ":" not in settings.source:
         raise SettingsError(f"unknown source={settings.source}; known: {', '.join(SOURCES)}, or module:attribute")
     table: pa.Table = resolve(SOURCES.get(settings.source, settings.source))(settings)
-    storage.put_new(settings.output, to_parquet(table, settings.row_group_rows))
+    table = table.replace_schema_metadata(schema.huggingface_metadata(list(table.schema)))
+    storage.put_new(settings.output, storage.to_parquet(table, settings.row_group_rows))
     splits = table["split"].to_pylist() if "split" in table.column_names else ["all"] * len(table)
     for split, rows in sorted(collections.Counter(splits).items()):
         print(f"{split}: {rows} rows", file=sys.stderr)
     return settings.output
-
-
-def to_parquet(table: pa.Table, row_group_rows: int) -> bytes:
-    """The table as a Parquet file. Media are compressed already, so nothing else is."""
-    metadata = schema.huggingface_metadata(list(table.schema))
-    out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), out, row_group_size=row_group_rows, compression="none")
-    return out.getvalue()

@@ -1,11 +1,9 @@
 """Put: the output rows of a shard as one object, create-only. The last step, and the only one that others see."""
 
 import collections
-import io
 import json
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import ledger, metrics, schema, storage
 from pipeline.stages import Job
@@ -21,7 +19,7 @@ class Put:
         """Put the shard's object. An object that another run put first stays as it is."""
         facts = json.loads(table.schema.metadata[b"run"])
         shard = facts["shard"]
-        data = to_parquet(table)
+        data = storage.to_parquet(table)
         put = storage.put_new(ledger.shard_uri(self.output, shard), data)
         errors = [e for e in table["error"].to_pylist() if e]
         failed = len(errors)
@@ -30,10 +28,3 @@ class Put:
             metrics.count_shard(facts["seconds"], table.num_rows - failed, failed, reasons)
         row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
         return pa.Table.from_pylist([row], schema.MANIFEST)
-
-
-def to_parquet(table: pa.Table) -> bytes:
-    """A shard's object: media are compressed already, so no column is."""
-    out = io.BytesIO()
-    pq.write_table(table, out, compression="none")
-    return out.getvalue()
