@@ -6,7 +6,7 @@ from pipeline.settings import Verify
 
 
 def verify(settings: Verify) -> str:
-    """The audit in words. Raises RunError if the law does not hold."""
+    """The audit in words. Raises RunError if it is not finished, or not lawful."""
     from pipeline import audit
 
     return audit.verify(storage.absolute(settings.run, output_root()))

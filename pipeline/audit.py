@@ -64,13 +64,15 @@ def audit(output: str, plan: Plan) -> Audit:
 
 
 def verify(output: str) -> str:
-    """The audit of a run in words, failures by reason. Raises RunError if the law does not hold."""
+    """The audit of a run in words, failures by reason. Raises RunError if it is not finished, or not lawful."""
     plan = ledger.load(output)
     if plan is None:
         raise RunError(f"{output} holds no run: there is no {ledger.plan_uri(output)}")
     found = audit(output, plan)
-    if not found.holds:
+    if found.unlawful:
         raise RunError(f"the law does not hold in {output}: {found}")
+    if found.missing:
+        raise RunError(f"{output} is not finished: {found}; the run's own command goes on")
     finished = storage.stat_or_none(ledger.success_uri(output)) is not None
     state = "" if finished else "; _SUCCESS is still to be written, the run's own command does it"
     lines = [f"{n:,} x {reason}" for reason, n in found.reasons.items()]

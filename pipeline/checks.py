@@ -29,6 +29,8 @@ def _problems(settings: Generate) -> Iterator[str]:
         if score.removeprefix("-") not in settings.task.scores:
             yield f"{key}={score} is none of the task's scores: {', '.join(settings.task.scores)}"
     yield from _keep_problems(settings)
+    if settings.preview and settings.retry_failed:
+        yield "retry_failed=true removes shards, which preview=true must not do; give one of them"
     for key, values in settings.sweep.items():
         if not values:
             yield f"sweep.{key} needs at least one value"
