@@ -4,6 +4,7 @@ One shard is one block from the first stage to the last: `from_items` with as ma
 blocks as batches, and no target size at which Ray would cut them.
 """
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -50,13 +51,30 @@ def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Generate these shards; yields a row of schema.MANIFEST as each is put."""
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None
-    actors = sized(job.settings.actors)
     for start in range(0, len(shards), WAVE_SHARDS):
-        yield from _wave(job, shards[start : start + WAVE_SHARDS], actors).iter_rows()
+        yield from _wave(job, shards[start : start + WAVE_SHARDS]).iter_rows()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """How many actors a stage has: `least` from the beginning, more as nodes join; None: as many as fit."""
+
+    least: int
+    most: int | None
+
+    def strategy(self, shards: int) -> ActorPoolStrategy:
+        """As Ray Data takes it; no more actors than shards."""
+        most = min(self.most or shards, shards)
+        return ActorPoolStrategy(min_size=min(self.least, most), max_size=most, max_tasks_in_flight_per_actor=2)
+
+
+def samplers(actors: Actors) -> Pool:
+    """The pool of samplers."""
+    return Pool(sized(actors), actors.max_samplers or actors.samplers or None)
 
 
 def sized(actors: Actors) -> int:
-    """Sampler actors: as asked, or as many as the cluster's GPUs, or CPUs, allow."""
+    """Sampler actors to begin with: as asked, or as many as the cluster's GPUs, or CPUs, allow."""
     resources = ray.cluster_resources()
     if actors.autoscaling:
         if not actors.samplers:
@@ -75,19 +93,27 @@ def sized(actors: Actors) -> int:
     return max(1, int(resources["CPU"]))
 
 
-def _wave(job: Job, shards: Sequence[int], samplers: int) -> ray.data.Dataset:
+def _wave(job: Job, shards: Sequence[int]) -> ray.data.Dataset:
     actors = job.settings.actors
-    samplers = min(samplers, len(shards))
     source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
-    loaded = _stage(source, ["load:Load"], job, 1, num_cpus=LIGHT_CPUS)
-    encoded = _stage(
-        loaded, ["encode:Encode"], job, actors.encoders, num_cpus=LIGHT_CPUS, num_gpus=actors.gpus_per_encoder
-    )
-    sampled = _stage(encoded, ["sample:Sample"], job, samplers, num_cpus=SAMPLER_CPUS, num_gpus=actors.gpus_per_sampler)
-    return _stage(sampled, ["finish:Finish", "put:Put"], job, actors.finishers, num_cpus=LIGHT_CPUS)
+    steps: list[tuple[list[str], Pool, dict[str, float]]] = [
+        (["load:Load"], Pool(1, 1), {"num_cpus": LIGHT_CPUS}),
+        (
+            ["encode:Encode"],
+            Pool(actors.encoders, actors.encoders),
+            {"num_cpus": LIGHT_CPUS, "num_gpus": actors.gpus_per_encoder},
+        ),
+        (["sample:Sample"], samplers(actors), {"num_cpus": SAMPLER_CPUS, "num_gpus": actors.gpus_per_sampler}),
+        (["finish:Finish", "put:Put"], Pool(actors.finishers, actors.finishers), {"num_cpus": LIGHT_CPUS}),
+    ]
+    for names, pool, resources in steps:
+        source = _stage(source, names, job, pool.strategy(len(shards)), **resources)
+    return source
 
 
-def _stage(source: ray.data.Dataset, names: Sequence[str], job: Job, size: int, **resources: float) -> ray.data.Dataset:
+def _stage(
+    source: ray.data.Dataset, names: Sequence[str], job: Job, pool: ActorPoolStrategy, **resources: float
+) -> ray.data.Dataset:
     with warnings.catch_warnings():
         # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
         warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -97,7 +123,7 @@ def _stage(source: ray.data.Dataset, names: Sequence[str], job: Job, size: int, 
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+            compute=pool,
             **{k: v for k, v in resources.items() if v},
             **RESTARTS,
         )

@@ -75,7 +75,8 @@ class Cluster:
 class Actors:
     """Which resources the stages take. None of it changes a byte of any result."""
 
-    samplers: int  # 0: as many as the cluster's GPUs allow, or its CPUs if it has none
+    samplers: int  # to begin with; 0: as many as the cluster's GPUs allow, or its CPUs if it has none
+    max_samplers: int | None  # as nodes join; None: as many as fit where samplers=0, else samplers
     gpus_per_sampler: float
     encoders: int
     gpus_per_encoder: float
