@@ -19,6 +19,7 @@ from ray.util.annotations import RayDeprecationWarning
 from pipeline.patience import patiently
 from pipeline.settings import Actors, SettingsError, resolve
 from pipeline.stages import Job
+from pipeline.stages.guard import Guard
 
 WAVE_SHARDS = 20_000  # Ray Data slows down near 100,000 blocks
 SAMPLER_CPUS = 0.7  # leaves room on a two-core machine for the light stages beside two samplers
@@ -41,8 +42,6 @@ class Stage:
 
 
 def _step(name: str, job: Job) -> Callable[[pa.Table], pa.Table]:
-    from pipeline.stages.guard import Guard  # which needs torch, unlike the driver
-
     stage: Callable[[pa.Table], pa.Table] = resolve(f"pipeline.stages.{name}")(job)
     return stage if name in UNGUARDED else Guard(name.partition(":")[0], stage, job)
 

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
 import tenacity
 from botocore.exceptions import BotoCoreError
 from fsspec import AbstractFileSystem
@@ -55,9 +56,9 @@ def explained(verb: str, uri: str) -> Iterator[None]:
         yield
     except StorageError:
         raise
-    except (OSError, BotoCoreError) as error:
+    except (OSError, BotoCoreError, pa.ArrowException) as error:
         if status(error) == 403:
             hint = "the store refuses access; check the AWS_* variables or the role of this machine"
         else:
-            hint = str(error)
+            hint = " ".join(str(error).split())  # Arrow's may have several lines
         raise StorageError(f"cannot {verb} {uri}: {hint}") from error

@@ -178,7 +178,10 @@ def _ids(table: pa.Table, column: str | None, uri: str, name: str) -> list[str]:
         row = table["__row"][pc.index(values.is_null(), True).as_py()].as_py()
         hint = f'give it one, or leave it out by where="{column} is not None"'
         raise SettingsError(f"{uri} has a null id in row {row} (column {column!r}); {hint}")
-    return [str(v) for v in values.to_pylist()]
+    try:
+        return [str(v) for v in values.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{uri} has an id that is not UTF-8 (column {column!r}): {error}") from error
 
 
 def planned(

@@ -252,5 +252,6 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
         except (pa.ArrowException, OSError) as error:
             if status(error):
                 raise
-            raise StorageError(f"{uri} is not a readable Parquet file: {error}") from error
+            reason = " ".join(str(error).split())
+            raise StorageError(f"{uri} is not a readable Parquet file: {reason}") from error
         yield parquet

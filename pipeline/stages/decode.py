@@ -35,6 +35,10 @@ def decode_sketch(value: Any) -> media.Pixels | None:
 DECODERS: dict[str, Callable[[Any], Any]] = {"text": decode_text, "image": decode_image, "sketch": decode_sketch}
 
 
+def _decoded(kind: str, cell: pa.Scalar) -> Any:
+    return DECODERS[kind](cell.as_py())  # which raises for a string that is not UTF-8
+
+
 def decode(
     block: pa.Table, roles: Mapping[str, str], conditions: Sequence[str]
 ) -> tuple[dict[str, list[Any]], list[Error | None]]:
@@ -43,12 +47,12 @@ def decode(
     values: dict[str, list[Any]] = {role: [None] * count for role in roles}
     errors: list[Error | None] = block["error"].to_pylist()
     for role, kind in roles.items():
-        cells = block[role].to_pylist() if role in block.column_names else [None] * count
-        for row, cell in enumerate(cells):
-            if errors[row] is not None:
-                continue
-            value, error = attempt("decode", f"column {role!r}", functools.partial(DECODERS[kind], cell))
-            values[role][row], errors[row] = value, error
+        if role not in block.column_names:
+            continue
+        for row, cell in enumerate(block[role]):
+            if errors[row] is None:
+                work = functools.partial(_decoded, kind, cell)
+                values[role][row], errors[row] = attempt("decode", f"column {role!r}", work)
     for row in range(count):
         if errors[row] is None and all(values[m][row] is None for m in conditions):
             errors[row] = failure("decode", MediaError(f"has none of its conditions ({', '.join(conditions)})"))

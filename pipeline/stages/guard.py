@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-import torch
 
 from pipeline import schema
 from pipeline.attempts import Attempts, Blameless, Culprit, Outcome, Trial, next_step
@@ -21,6 +20,7 @@ from pipeline.stages import Job, failure
 
 # What a row's content can make code raise. A store's or a node's fault (OSError, MemoryError) aborts the shard.
 ROW_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
+NODE_FAULTS = ("OutOfMemoryError",)  # by name: torch takes seconds to import, and `finish` does without it
 BACKSTOP = 1.2  # times the limit, after which a process ends that does not even run its own timer
 HELD_BACK = {"stage": "", "kind": "HeldBack", "message": "held back while another row of the shard is looked for"}
 
@@ -65,10 +65,13 @@ class Guard:
         try:
             with self._limited(shard, number, trial):
                 result = self.stage(with_errors(block, held | self.poisoned.get(shard, {})))
-        except (OSError, MemoryError, torch.OutOfMemoryError):
+        except (OSError, MemoryError):
             self.log.end(shard, number, trial)  # or it would count as a death when the shard is tried again
             raise
         except ROW_FAULTS as error:
+            if type(error).__name__ in NODE_FAULTS:
+                self.log.end(shard, number, trial)
+                raise
             if isinstance(error, RunError) or trial == Trial(0, 0):
                 raise  # without any row: the stage itself is at fault
             return None, Outcome(trial, survived=False, error=failure(self.name, error))

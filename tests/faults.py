@@ -1,0 +1,192 @@
+"""Runs into which faults are thrown at seeded random moments, on a cluster of several nodes and a store that breaks.
+
+One run is done by three driver sessions of the same command, each of which meets some faults: one, then a few
+shards later the next. The first is ended by kill -9, the second by SIGTERM, in the third a second driver joins in.
+"""
+
+import contextlib
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+from pipeline import ledger, storage
+from pipeline.cluster import QUIET
+from tests import make, saboteur, tiny
+from tests.proxy import KINDS as STORE_KINDS
+from tests.proxy import Fault, Proxy
+
+ROOT = Path(__file__).resolve().parent.parent
+INPUTS, SHARD_ROWS = 120, 2
+SHARDS = INPUTS // SHARD_ROWS
+SESSION_SECONDS = 400
+CPUS = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+HEALTH = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000, "health_check_timeout_ms": 10000}
+STRUCK = (("PUT", "/data/"), ("PUT", "/attempts/"), ("GET", "/plan/"))  # requests that the store's faults befall
+OPTIONS = [
+    f"shard_rows={SHARD_ROWS}",
+    *("batch_size=2", "steps=1", "storage.shared=true", "actors.encoders=2"),
+    *("failures.time_limit=10", "failures.max_fraction=0.5", *saboteur.ARGUMENTS),
+]
+
+
+@dataclasses.dataclass
+class Event:
+    """One injected fault, and what is known of it."""
+
+    kind: str
+    store: str
+    after: int  # shards that had to be done between the one before and this
+    landed: int = -1  # shards that were done when it was injected
+    note: str = ""
+
+
+class Site:
+    """Where all runs take place: a cluster, a store, and the notes of the saboteurs."""
+
+    def __init__(self, folder: Path, cluster: Cluster, proxy: Proxy | None) -> None:
+        self.folder, self.cluster, self.proxy = folder, cluster, proxy
+        self.nodes: list[Any] = []
+        self.models = {"path": str(folder / "generator"), "judge": str(folder / "judge")}
+
+    def ready(self) -> None:
+        """Two nodes beside the head."""
+        while len(self.nodes) < 2:
+            self.nodes.append(self.cluster.add_node(**CPUS))
+
+    def command(self, pairs: str, output: str, *more: str) -> list[str]:
+        """The command of a run."""
+        arguments = make.arguments(self.models, pairs, output, *OPTIONS, *more)
+        return [sys.executable, "jobs/generate.py", *arguments, f"cluster.address={self.cluster.address}"]
+
+    def inject(self, event: Event, rng: random.Random) -> None:
+        """Do it now."""
+        if event.kind in STORE_KINDS:
+            assert self.proxy is not None
+            method, part = rng.choice(STRUCK)
+            self.proxy.faults.append(Fault(event.kind, method, part, times=rng.randint(1, 3)))
+        elif event.kind == "sampler killed":
+            event.note = kill_sampler(rng)
+        elif event.kind == "killed in a put":
+            moment = rng.choice(("during", "after"))
+            event.note = moment
+            (saboteur.notes() / f"die-{moment}").write_text(f"{rng.uniform(0, 0.01):.4f}", "utf-8")
+        elif event.kind == "node killed":
+            self.cluster.remove_node(self.nodes.pop(rng.randrange(len(self.nodes))), allow_graceful=False)
+        elif event.kind == "node added":
+            self.nodes.append(self.cluster.add_node(**CPUS))
+            event.note = self.nodes[-1].unique_id
+
+
+def kill_sampler(rng: random.Random) -> str:
+    """Kill -9 one of the processes that sample; its id."""
+    while True:
+        noted = sorted(p.name for p in (saboteur.notes() / "samplers").iterdir())
+        alive = [pid for pid in noted if Path(f"/proc/{pid}").exists()]
+        chosen = rng.choice(alive) if alive else ""
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            os.kill(int(chosen), signal.SIGKILL)
+            return chosen
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def site(proxy: Proxy | None) -> Iterator[Site]:
+    """A cluster with models, inside the AWS variables that are set now."""
+    with tempfile.TemporaryDirectory(prefix="f", dir="/tmp", ignore_cleanup_errors=True) as root:
+        folder = Path(root)
+        for name in ("notes", "notes/samplers", "notes/worked"):
+            (folder / name).mkdir()
+        own = {**QUIET, "FAULTS_DIR": f"{root}/notes", "PYTHONPATH": str(ROOT), "RAY_raylet_start_wait_time_s": "120"}
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
+        clip = tiny.clip_folder(folder / "clip", seed=0)
+        tiny.generator_folder(folder / "generator", clip)
+        tiny.clip_folder(folder / "judge", seed=1)
+        head = {"include_dashboard": False, "temp_dir": f"{root}/r", "_system_config": HEALTH}
+        cluster = Cluster(initialize_head=True, head_node_args={**CPUS, **head})
+        try:
+            yield Site(folder, cluster, proxy)
+        finally:
+            cluster.shutdown()
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+class Run:
+    """One run on a stage: its input, its output, its drivers and its faults."""
+
+    def __init__(self, site: Site, root: str, seed: int) -> None:
+        self.site, self.seed, self.rng = site, seed, random.Random(seed)
+        self.store = "s3" if root.startswith("s3://") else "local"
+        self.output = f"{root}/run-{seed}"
+        self.pairs = f"{root}/input/pairs-{seed}.parquet"
+        self.events: list[Event] = []
+        self.poisoned: dict[str, str] = {}
+
+    def poison(self, kinds: list[str]) -> None:
+        """Write the input, with these poisons in some of its rows, each in a shard of its own."""
+        rows = tiny.rows(INPUTS)
+        for kind, shard in zip(kinds, self.rng.sample(range(SHARDS), len(kinds)), strict=True):
+            row = rows[shard * SHARD_ROWS + self.rng.randrange(SHARD_ROWS)]
+            row["text"] = kind
+            self.poisoned[str(row["id"])] = saboteur.POISONS[kind]
+            self.events.append(Event(f"a row: {kind}", self.store, 0, 0, str(row["id"])))
+        storage.put(self.pairs, tiny.write(self.site.folder / "pairs.parquet", rows).read_bytes())
+
+    def session(self, kinds: list[str], end: str) -> None:
+        """A driver that meets these faults, each a few shards after the other, and then its `end`."""
+        log = self.site.folder / f"driver-{self.store}-{self.seed}-{len(self.events)}.log"
+        with log.open("w") as output:
+            drivers = [self._start(output)]
+            for event in self._events(kinds, end):
+                event.landed = self._wait(event, drivers[0], log)
+                if event.kind == "driver killed":
+                    drivers[0].kill()
+                elif event.kind == "SIGTERM":
+                    drivers[0].terminate()
+                elif event.kind == "second run":
+                    drivers.append(self._start(output, "actors.samplers=1"))
+                else:
+                    self.site.inject(event, self.rng)
+            codes = [driver.wait(SESSION_SECONDS) for driver in drivers]
+        expected = {"driver killed": [-signal.SIGKILL], "SIGTERM": [1]}.get(end, [0] * len(drivers))
+        assert codes == expected, f"{codes}: {log.read_text('utf-8')[-3000:]}"
+
+    def _events(self, kinds: list[str], end: str) -> list[Event]:
+        events = [Event(kind, self.store, self.rng.randint(1, 3)) for kind in (*kinds, end)]
+        self.events += events
+        return events
+
+    def _start(self, output: Any, *more: str) -> subprocess.Popen[bytes]:
+        command = self.site.command(self.pairs, self.output, *more)
+        return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+
+    def _wait(self, event: Event, driver: subprocess.Popen[bytes], log: Path) -> int:
+        """Until so many more shards are done; how many that are."""
+        deadline, before = time.monotonic() + SESSION_SECONDS, len(ledger.done(self.output))
+        while (done := len(ledger.done(self.output))) < before + event.after:
+            assert driver.poll() is None, f"ended before {event}: {log.read_text('utf-8')[-3000:]}"
+            assert time.monotonic() < deadline, f"too slow for {event}: {log.read_text('utf-8')[-3000:]}"
+            time.sleep(0.1)
+        assert done < SHARDS, f"no work was left for {event}"
+        return done
+
+
+def reference(site: Site) -> dict[str, Mapping[str, object]]:
+    """Results without any fault."""
+    from tests.test_end_to_end import results
+
+    pairs = tiny.write(site.folder / "clean.parquet", tiny.rows(INPUTS))
+    output = str(site.folder / "clean")
+    subprocess.run(site.command(str(pairs), output), cwd=ROOT, check=True, capture_output=True)
+    return dict(results(output))
