@@ -34,7 +34,7 @@ HEALTH = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000,
 STRUCK = (("PUT", "/data/"), ("PUT", "/attempts/"), ("GET", "/plan/"))  # requests that the store's faults befall
 OPTIONS = [
     f"shard_rows={SHARD_ROWS}",
-    *("batch_size=2", "steps=1", "storage.shared=true", "actors.encoders=2"),
+    *("batch_size=2", "steps=1", "storage.shared=true"),
     *("failures.time_limit=10", "failures.max_fraction=0.5", *saboteur.ARGUMENTS),
 ]
 
@@ -113,7 +113,8 @@ def site(proxy: Proxy | None) -> Iterator[Site]:
         tiny.generator_folder(folder / "generator", clip)
         tiny.clip_folder(folder / "judge", seed=1)
         head = {"include_dashboard": False, "temp_dir": f"{root}/r", "_system_config": HEALTH}
-        cluster = Cluster(initialize_head=True, head_node_args={**CPUS, **head})
+        # The head does no work: what samples can be killed with its node.
+        cluster = Cluster(initialize_head=True, head_node_args={**CPUS, "num_cpus": 0, **head})
         try:
             yield Site(folder, cluster, proxy)
         finally:
@@ -143,11 +144,11 @@ class Run:
             self.events.append(Event(f"a row: {kind}", self.store, 0, 0, str(row["id"])))
         storage.put(self.pairs, tiny.write(self.site.folder / "pairs.parquet", rows).read_bytes())
 
-    def session(self, kinds: list[str], end: str) -> None:
+    def session(self, kinds: list[str], end: str, *more: str) -> None:
         """A driver that meets these faults, each a few shards after the other, and then its `end`."""
         log = self.site.folder / f"driver-{self.store}-{self.seed}-{len(self.events)}.log"
         with log.open("w") as output:
-            drivers = [self._start(output)]
+            drivers = [self._start(output, *more)]
             for event in self._events(kinds, end):
                 event.landed = self._wait(event, drivers[0], log)
                 if event.kind == "driver killed":
@@ -155,7 +156,7 @@ class Run:
                 elif event.kind == "SIGTERM":
                     drivers[0].terminate()
                 elif event.kind == "second run":
-                    drivers.append(self._start(output, "actors.samplers=1"))
+                    drivers.append(self._start(output, *more))
                 else:
                     self.site.inject(event, self.rng)
             codes = [driver.wait(SESSION_SECONDS) for driver in drivers]

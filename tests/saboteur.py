@@ -32,7 +32,7 @@ POISONS = {
     "kill": "WorkerDied",
     "hang": "TimeLimit",
 }  # text of a row -> kind of its error
-SHARD_SECONDS = 2.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
+SHARD_SECONDS = 1.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
 
 
 def notes() -> Path:
