@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import ledger, plan, progress, since, storage
+from pipeline import ledger, plan, progress, since, sources, storage
 from pipeline.ledger import Part, Plan
 from pipeline.seeds import digest
 from pipeline.settings import Generate, SettingsError
@@ -31,9 +31,9 @@ def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
 
 
 def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
-    files = plan.input_files(settings.input)
+    files = sources.input_files(settings.input)
     fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
-    inputs = plan.source_rows(settings.input, files, settings.where)
+    inputs = sources.source_rows(settings.input, files, settings.where)
     if settings.new_since:
         inputs = since.new_only(settings, fingerprint, files, inputs)
     shards = plan.planned(settings, fingerprint, inputs)

@@ -38,7 +38,7 @@ def _problems(settings: Generate) -> Iterator[str]:
 
 def _ranges(settings: Generate) -> Iterator[str]:
     """Numbers outside the range in which they mean something."""
-    for key in ("num_samples", "steps", "batch_size", "shard_rows"):
+    for key in ("num_samples", "steps", "batch_size", "shard_rows", "shard_bytes"):
         if getattr(settings, key) < 1:
             yield f"{key} must be at least 1, not {getattr(settings, key)}"
     for key, most in (("limit", settings.limit), ("select.top_k", settings.select.top_k)):

@@ -87,6 +87,16 @@ def shard_rows(output: str, made: Plan, shard: int) -> pa.Table:
         return parquet.read_row_group(shard - part.first)
 
 
+@patiently
+def shard_sizes(output: str, made: Plan) -> list[int]:
+    """How many rows each shard was planned with, from the footers of the plan's parts."""
+    sizes: list[int] = []
+    for part in made.parts:
+        with storage.open_parquet(storage.join(output, "plan", part.name)) as parquet:
+            sizes += [parquet.metadata.row_group(group).num_rows for group in range(part.shards)]
+    return sizes
+
+
 def planned(output: str, made: Plan) -> Iterator[tuple[int, pa.Table]]:
     """(shard, its planned rows) of all shards in order; every part of the plan is opened once."""
     for part in made.parts:

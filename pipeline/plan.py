@@ -1,27 +1,23 @@
 """The plan: inputs x cells x samples -> planned rows, each with an id, a seed and a shard, fixed before any work.
 
-Planning reads the id column and the columns that `where` names, never the media. The order is the source's;
-shards of about `shard_rows` rows are cut at input boundaries, so that all rows of an input share a shard and
-its encodings.
+The order is the source's. Shards of about `shard_rows` rows, and of inputs of at most `shard_bytes`, are cut at input
+boundaries, so that all rows of an input share a shard and its encodings.
 """
 
 import dataclasses
-import glob
 import io
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import schema, storage, where
-from pipeline.seeds import digest, row_id, row_seed
-from pipeline.settings import Generate, Input, SettingsError
-from pipeline.storage import Stored
+from pipeline import schema
+from pipeline.seeds import row_id, row_seed
+from pipeline.settings import Generate, SettingsError
+from pipeline.sources import Source
 
 PART_ROWS = 100_000  # rows after which a part of the plan is written and forgotten
 
@@ -95,120 +91,55 @@ def recipe(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
 def identity(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
     """What two runs into one output must agree on: the recipe, and which rows are taken from where."""
     chosen = dataclasses.asdict(settings)
-    keys = ("input", "where", "limit", "num_samples", "shard_rows", "sweep", "drop", "new_since", "select")
+    keys = (
+        "input",
+        "where",
+        "limit",
+        "num_samples",
+        "shard_rows",
+        "shard_bytes",
+        "sweep",
+        "drop",
+        "new_since",
+        "select",
+    )
     return {**recipe(settings, weights), **{k: chosen[k] for k in keys}, "weights": chosen["guidance"]["weights"]}
 
 
-def input_files(source: Input) -> list[Stored]:
-    """The input's Parquet files. Raises SettingsError where there are none."""
-    files = storage.match_objects(source.path, ".parquet")
-    if not files:
-        raise SettingsError(f"input.path={source.path}: there is no Parquet file; name a file, a folder or a glob")
-    return files
-
-
-def check_columns(source: Input, uri: str, there: pa.Schema, condition: str | None) -> dict[str, pa.DataType]:
-    """Type of each column that is used. Raises SettingsError naming the first configured column that a file lacks."""
-    wanted = [(f"input.columns.{role}", name) for role, name in source.columns.items() if name]
-    asked = where.parse(condition)[1] if condition else ()
-    columns = [*wanted, *(("input.keep", n) for n in source.keep), *(("where", n) for n in asked)]
-    for key, name in columns:
-        if name not in there.names:
-            hint = f"; name yours with {key}=…, or say {key}=null" if key.startswith("input.columns.") else ""
-            raise SettingsError(f"{uri} has no column {name!r} ({key}); it has {', '.join(there.names)}{hint}")
-    return {name: there.field(name).type for _, name in columns}
-
-
-def _check_types(first: Mapping[str, pa.DataType], here: Mapping[str, pa.DataType], uri: str) -> None:
-    for name, kind in here.items():
-        if kind != first[name]:
-            raise SettingsError(f"{uri} has {kind} in column {name!r}, but the first input file has {first[name]}")
-
-
-def source_rows(source: Input, files: Sequence[Stored], condition: str | None) -> Iterator[tuple[int, int, str]]:
-    """(file, row, source id) of every input that matches, in source order. Ids must be there and be unique."""
-    expression, needed = where.parse(condition) if condition else (None, ())
-    id_column = source.columns["id"]
-    seen: set[bytes] = set()
-    types: dict[str, pa.DataType] = {}
-    for number, file in enumerate(files):
-        with storage.open_parquet(file.uri) as parquet:
-            here = check_columns(source, file.uri, parquet.schema_arrow, condition)
-            types = types or here
-            _check_types(types, here, file.uri)
-            names = [*dict.fromkeys([*([id_column] if id_column else []), *needed])]
-            table = parquet.read(columns=names)
-            rows = pa.array(range(parquet.metadata.num_rows), pa.int64())
-        table = table.append_column("__row", rows)
-        if expression is not None:
-            table = _filter(table, expression, condition, file.uri)
-        ids = _ids(table, id_column, file.uri, _name(source.path, file.uri))
-        for row, name in zip(table["__row"].to_pylist(), ids, strict=True):
-            key = digest(name)
-            if key in seen:
-                raise SettingsError(f"ids must be unique, but {name!r} stands twice (again in {file.uri}, row {row})")
-            seen.add(key)
-            yield number, row, name
-
-
-def _filter(table: pa.Table, expression: pc.Expression, condition: str | None, uri: str) -> pa.Table:
-    try:
-        return table.filter(expression)
-    except pa.ArrowException as error:
-        reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
-        raise SettingsError(f"where={condition!r} does not fit the columns of {uri}: {reason}") from error
-
-
-def _name(path: str, uri: str) -> str:
-    """A file's name below the folder, or before the first wildcard, of input.path: enough to tell files apart."""
-    folder, found = (text.rpartition("://")[2] for text in (path, uri))
-    if glob.has_magic(folder):
-        folder = re.split(r"[*?[]", folder, maxsplit=1)[0].rpartition("/")[0]
-    return found.removeprefix(folder).lstrip("/") or found.rsplit("/", 1)[-1]
-
-
-def _ids(table: pa.Table, column: str | None, uri: str, name: str) -> list[str]:
-    """Ids as text; without an id column, the file's name and the row's number."""
-    if column is None:
-        return [f"{name}#{row}" for row in table["__row"].to_pylist()]
-    values = table[column]
-    if pa.types.is_floating(values.type):
-        raise SettingsError(f"column {column!r} of {uri} holds floating-point numbers, which cannot be ids")
-    if values.null_count:
-        row = table["__row"][pc.index(values.is_null(), True).as_py()].as_py()
-        hint = f'give it one, or leave it out by where="{column} is not None"'
-        raise SettingsError(f"{uri} has a null id in row {row} (column {column!r}); {hint}")
-    try:
-        return [str(v) for v in values.to_pylist()]
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{uri} has an id that is not UTF-8 (column {column!r}): {error}") from error
-
-
-def planned(
-    settings: Generate, fingerprint: str, inputs: Iterator[tuple[int, int, str]]
-) -> Iterator[list[dict[str, Any]]]:
+def planned(settings: Generate, fingerprint: str, inputs: Iterator[Source]) -> Iterator[list[dict[str, Any]]]:
     """Shards of planned rows (schema.PLAN), in order."""
     grid = [(cell, k) for cell in cells(settings) for k in range(settings.num_samples)]
-    per_shard = max(1, settings.shard_rows // len(grid))
     taken = itertools.islice(inputs, settings.limit)
-    for shard in itertools.count():
-        chunk = list(itertools.islice(taken, per_shard))
-        if not chunk:
-            return
+    most = max(1, settings.shard_rows // len(grid))
+    for shard, chunk in enumerate(_chunks(taken, most, settings.shard_bytes)):
         yield [
             {
                 "shard": shard,
-                "row_id": row_id(fingerprint, source_id, cell.key, k),
-                "source_id": source_id,
+                "row_id": row_id(fingerprint, source.id, cell.key, k),
+                "source_id": source.id,
                 "cell": cell.name,
                 "sample_index": k,
-                "seed": row_seed(settings.seed, source_id, k),
-                "file": file,
-                "row": row,
+                "seed": row_seed(settings.seed, source.id, k),
+                "file": source.file,
+                "row": source.row,
             }
-            for file, row, source_id in chunk
+            for source in chunk
             for cell, k in grid
         ]
+
+
+def _chunks(inputs: Iterator[Source], most: int, most_bytes: int) -> Iterator[list[Source]]:
+    """Consecutive inputs, at most so many and of so many bytes; one that is larger stands alone."""
+    chunk: list[Source] = []
+    size = 0
+    for source in inputs:
+        if chunk and (len(chunk) == most or size + source.size > most_bytes):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(source)
+        size += source.size
+    if chunk:
+        yield chunk
 
 
 def parts(shards: Iterator[list[dict[str, Any]]]) -> Iterator[tuple[bytes, int, int]]:

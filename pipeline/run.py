@@ -79,7 +79,8 @@ def conclude(settings: Generate, plan: Plan) -> str:
 
 def _execute(settings: Generate, plan: Plan, todo: Sequence[int], weights: dict[str, str]) -> None:
     ok = failed = 0
-    rows_done = plan.rows - sum(_rows_of(settings, plan, todo))
+    sizes = ledger.shard_sizes(settings.output, plan)
+    rows_done = plan.rows - sum(sizes[shard] for shard in todo)
     with progress.bar("rows", plan.rows, rows_done) as advance:
         for row in _shards(settings, todo, weights):
             ok, failed = ok + row["ok"], failed + row["failed"]
@@ -98,14 +99,6 @@ def _shards(settings: Generate, todo: Sequence[int], weights: dict[str, str]) ->
             yield from flow.execute(Job(settings, provenance(settings, weights)), todo)
         except cluster.faults() as error:
             raise RunError(f"{cluster.cause(error)}; finished shards are kept, the same command goes on") from error
-
-
-def _rows_of(settings: Generate, plan: Plan, shards: Sequence[int]) -> Iterator[int]:
-    """Planned rows of some shards: a multiple of what every input gives, only the last shard may be smaller."""
-    grid = len(plan.cells) * settings.num_samples
-    full = max(1, settings.shard_rows // grid) * grid
-    for shard in shards:
-        yield min(full, plan.rows - shard * full)
 
 
 def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) -> None:

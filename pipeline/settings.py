@@ -127,6 +127,7 @@ class Generate:
     steps: int
     batch_size: int
     shard_rows: int
+    shard_bytes: int
     new_since: tuple[str, ...]  # outputs of earlier runs, or globs of them: what they finished is left out
     select: Select
     failures: Failures

@@ -12,9 +12,10 @@ from pipeline.ledger import Plan
 from pipeline.plan import cells
 from pipeline.seeds import digest, row_id
 from pipeline.settings import Generate, SettingsError
+from pipeline.sources import Source
 from pipeline.storage import Stored
 
-Inputs = Iterator[tuple[int, int, str]]  # (file, row, source id)
+Inputs = Iterator[Source]
 
 
 def earlier_runs(settings: Generate) -> list[str]:
@@ -47,7 +48,7 @@ def new_only(settings: Generate, fingerprint: str, files: Sequence[Stored], inpu
         if plan is not None and plan.fingerprint == fingerprint:
             known.update(finished(output, plan))
     grid = [(cell.key, k) for cell in cells(settings) for k in range(settings.num_samples)]
-    for file, row, source in inputs:
-        version = files[file].version
-        if not all(digest(row_id(fingerprint, source, cell, k), version) in known for cell, k in grid):
-            yield file, row, source
+    for source in inputs:
+        version = files[source.file].version
+        if not all(digest(row_id(fingerprint, source.id, cell, k), version) in known for cell, k in grid):
+            yield source

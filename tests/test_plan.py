@@ -1,3 +1,5 @@
+import itertools
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +40,27 @@ def test_all_rows_of_an_input_share_a_shard_and_all_cells_their_noise(models: Mo
         assert len({r["shard"] for r in own}) == 1
         assert len({r["seed"] for r in own}) == 2
         assert len({(r["seed"], r["sample_index"]) for r in own}) == 2
+
+
+@pytest.mark.parametrize(("shard_bytes", "shards"), [(10**9, [10, 10, 4]), (1, [1] * 24), (40_000, None)])
+def test_a_shard_is_bounded_in_the_bytes_of_its_inputs(
+    models: Models, place: str, shard_bytes: int, shards: list[int] | None
+) -> None:
+    rows = tiny.rows(24)
+    for row in rows[8:16]:  # two row groups of pictures of 10 kB
+        row["image"] = {"bytes": os.urandom(10_000), "path": None}
+    source = tiny.write(Path(place) / "in.parquet", rows)
+    given = make.generate(models, str(source), place, "shard_rows=10", f"shard_bytes={shard_bytes}")
+    made = adopt_or_make(given, HASHES)
+    sizes = ledger.shard_sizes(place, made)
+    assert sizes == [len(ledger.shard_rows(place, made, s)) for s in range(made.shards)]
+    assert sum(sizes) == 24
+    if shards:
+        assert sizes == shards
+    bounds = itertools.pairwise(itertools.accumulate(sizes, initial=0))
+    taken = [sum(len(r["image"]["bytes"]) for r in rows[first:stop]) for first, stop in bounds]  # type: ignore[index]
+    assert all(size <= shard_bytes or n == 1 for size, n in zip(taken, sizes, strict=True))
+    assert len(sizes) < 24 or shard_bytes == 1
 
 
 def test_the_second_planner_adopts_the_first_ones_plan(models: Models, pairs: str, place: str) -> None:

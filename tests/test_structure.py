@@ -19,7 +19,7 @@ LAYERS = [
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
+    {"sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},

@@ -1,4 +1,4 @@
-"""`ray job submit` against a `ray start --head`, as the README shows it."""
+"""`ray job submit` against a `ray start --head`, as the README shows it; then on two nodes that share only S3."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import audit, ledger
+from pipeline import audit, ledger, storage
 from tests import make
 from tests.s3 import free_port
 
@@ -23,28 +23,60 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @contextlib.contextmanager
-def head(environment: dict[str, str]) -> Iterator[str]:
-    """A head node of our own; its dashboard's address."""
-    port, dashboard, agent, client = (free_port() for _ in range(4))
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
-        command = [
-            *[RAY, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2"],
-            *[f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--object-store-memory=200000000"],
-            *[f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}", "--disable-usage-stats"],
-        ]
-        log = Path(folder) / "head.log"
-        with log.open("w") as output:
-            node = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
-        try:
-            _wait(f"http://127.0.0.1:{dashboard}/api/version", node, log)
-            yield f"http://127.0.0.1:{dashboard}"
-        finally:
-            node.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                node.wait(30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(node.pid, signal.SIGKILL)
-            node.wait()
+def started(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A node of our own, in a working directory of its own."""
+    folder.mkdir()
+    with (folder / "node.log").open("w") as log:
+        node = subprocess.Popen(
+            [RAY, "start", "--block", "--disable-usage-stats", "--object-store-memory=100000000", *command],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield node
+    finally:
+        node.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            node.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+
+@pytest.fixture
+def environment(s3: str, tmp_path: Path) -> dict[str, str]:
+    """Of nodes and jobs: the AWS variables of `s3`, nothing of this process's own Ray."""
+    (tmp_path / "notes/samplers").mkdir(parents=True)
+    (tmp_path / "notes/worked").mkdir()
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
+        "RAY_AUTH_MODE": "disabled",
+        "PIPELINE_OUTPUT_ROOT": str(tmp_path),
+        "FAULTS_DIR": str(tmp_path / "notes"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+def submit(address: str, environment: dict[str, str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """`ray job submit` with these arguments of jobs/generate.py."""
+    command = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", "python", "jobs/generate.py"]
+    for _ in range(30):  # the dashboard answers before its agent does
+        submitted = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+        if "No available agent" not in submitted.stderr:
+            break
+        time.sleep(2)
+    return submitted
+
+
+def upload(folder: str, uri: str) -> str:
+    """A folder's files, on the store."""
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            storage.put(f"{uri}/{path.relative_to(folder)}", path.read_bytes())
+    return uri
 
 
 def _wait(url: str, node: subprocess.Popen[bytes], log: Path) -> None:
@@ -57,27 +89,39 @@ def _wait(url: str, node: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the head node did not start: {log.read_text()[-2000:]}")
 
 
-@pytest.mark.timeout(420)
-def test_a_submitted_job_does_the_same(models: dict[str, str], pairs: str, tmp_path: Path) -> None:
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
-        "RAY_AUTH_MODE": "disabled",
-        "PIPELINE_OUTPUT_ROOT": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    arguments = make.arguments(models, pairs, "runs/submitted", "limit=8")
-    with head(environment) as address:
-        submit = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", "python", "jobs/generate.py"]
-        for _ in range(30):  # the dashboard answers before its agent does
-            submitted = subprocess.run([*submit, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
-            if "No available agent" not in submitted.stderr:
-                break
-            time.sleep(2)
-    assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
-    place = str(tmp_path / "runs/submitted")
-    assert f"{place}/report/index.html" in submitted.stdout
+def holds(place: str, rows: int) -> bool:
     plan = ledger.load(place)
-    assert plan is not None
-    assert audit.audit(place, plan).holds
-    assert (plan.rows, plan.shards) == (8, 2)
-    assert Path(place, "_SUCCESS").exists()
+    finished = storage.stat_or_none(ledger.success_uri(place)) is not None
+    return plan is not None and plan.rows == rows and finished and audit.audit(place, plan).holds
+
+
+@pytest.mark.timeout(600)
+def test_a_submitted_job_does_the_same(
+    models: dict[str, str], pairs: str, s3: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    port, dashboard, agent, client = (free_port() for _ in range(4))
+    url = f"http://127.0.0.1:{dashboard}"
+    local = make.arguments(models, pairs, "runs/submitted", "limit=8")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True))
+        own = [f"--port={port}", f"--temp-dir={folder}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
+        own += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
+        head = stack.enter_context(started(["--head", "--num-cpus=1", *own], environment, tmp_path / "head"))
+        _wait(f"{url}/api/version", head, tmp_path / "head/node.log")
+        submitted = submit(url, environment, local)
+        assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
+        place = str(tmp_path / "runs/submitted")
+        assert f"{place}/report/index.html" in submitted.stdout
+        assert holds(place, rows=8)
+
+        more = [f"--address=127.0.0.1:{port}", "--num-cpus=1", f"--dashboard-agent-listen-port={free_port()}"]
+        stack.enter_context(started(more, environment, tmp_path / "second"))
+        remote = {name: upload(models[name], f"{s3}/submit/{name}") for name in ("path", "judge")}
+        storage.put(f"{s3}/submit/pairs.parquet", Path(pairs).read_bytes())
+        place = f"{s3}/submit/out"
+        shared = make.arguments(remote, f"{s3}/submit/pairs.parquet", place, "task.backend=tests.saboteur:Backend")
+        nodes = tmp_path / "notes/worked"
+        submitted = submit(url, environment, [*shared, "actors.samplers=2", "shard_rows=1", "batch_size=1"])
+        assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
+        assert holds(place, rows=24)
+        assert len(list(nodes.iterdir())) == 2  # both nodes sampled

@@ -17,7 +17,7 @@ from pipeline.patience import StorageError, explained
 from pipeline.stages import Job
 from pipeline.storage import Stored
 
-BATCH_ROWS = 256  # rows decoded from Parquet at a time
+BATCH_ROWS, BATCH_BYTES = 256, 64_000_000  # decoded from Parquet at a time, at most
 
 PLANNED = pa.list_(pa.struct([schema.PLAN.field(n) for n in ("row_id", "cell", "sample_index", "seed")]))
 
@@ -102,8 +102,15 @@ class Reader:
         if group != self.group or number < self.first:
             self.group, self.groups_read = group, self.groups_read + 1
             columns = [*dict.fromkeys(self.columns.values())]
-            self.batches = self.parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+            rows = batch_rows(self.parquet.metadata.row_group(group))
+            self.batches = self.parquet.iter_batches(rows, row_groups=[group], columns=columns)
             self.first, self.held = self.starts[group], pa.table({})
         while number >= self.first + self.held.num_rows:
             self.first += self.held.num_rows
             self.held = pa.Table.from_batches([next(self.batches)])
+
+
+def batch_rows(group: pq.RowGroupMetaData) -> int:
+    """How many of a row group's rows are decoded at a time, so that they take about BATCH_BYTES at most."""
+    mean = group.total_byte_size // max(1, group.num_rows)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, mean)))
