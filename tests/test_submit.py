@@ -1,6 +1,7 @@
 """`ray job submit` against a `ray start --head`, as the README shows it; then on two nodes that share only S3."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -79,14 +80,21 @@ def upload(folder: str, uri: str) -> str:
     return uri
 
 
-def _wait(url: str, node: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and node.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(url, timeout=2)
-            return
-        time.sleep(0.5)
-    raise RuntimeError(f"the head node did not start: {log.read_text()[-2000:]}")
+def join(
+    stack: contextlib.ExitStack, command: list[str], environment: dict[str, str], folder: Path, url: str, nodes: int
+) -> None:
+    """Start a node, so that there are so many; again if it dies, as on a busy machine: Ray gives its agent 15 s."""
+    for attempt in range(3):
+        place = folder.with_name(f"{folder.name}-{attempt}")
+        node = stack.enter_context(started(command, environment, place))
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and node.poll() is None:
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                found = json.load(urllib.request.urlopen(f"{url}/nodes?view=summary", timeout=5))
+                if sum(n["raylet"].get("state") == "ALIVE" for n in found["data"]["summary"]) >= nodes:
+                    return
+            time.sleep(0.5)
+    raise RuntimeError(f"a node did not start: {(place / 'node.log').read_text()[-2000:]}")
 
 
 def holds(place: str, rows: int) -> bool:
@@ -106,8 +114,7 @@ def test_a_submitted_job_does_the_same(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True))
         own = [f"--port={port}", f"--temp-dir={folder}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
         own += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
-        head = stack.enter_context(started(["--head", "--num-cpus=1", *own], environment, tmp_path / "head"))
-        _wait(f"{url}/api/version", head, tmp_path / "head/node.log")
+        join(stack, ["--head", "--num-cpus=1", *own], environment, tmp_path / "head", url, nodes=1)
         submitted = submit(url, environment, local)
         assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
         place = str(tmp_path / "runs/submitted")
@@ -115,7 +122,7 @@ def test_a_submitted_job_does_the_same(
         assert holds(place, rows=8)
 
         more = [f"--address=127.0.0.1:{port}", "--num-cpus=1", f"--dashboard-agent-listen-port={free_port()}"]
-        stack.enter_context(started(more, environment, tmp_path / "second"))
+        join(stack, more, environment, tmp_path / "second", url, nodes=2)
         remote = {name: upload(models[name], f"{s3}/submit/{name}") for name in ("path", "judge")}
         storage.put(f"{s3}/submit/pairs.parquet", Path(pairs).read_bytes())
         place = f"{s3}/submit/out"
