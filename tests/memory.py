@@ -52,7 +52,7 @@ def corpus(path: Path, rows: int) -> Path:
         for start in range(0, rows, len(sample)):
             part = sample.slice(0, min(len(sample), rows - start))
             ids = pa.array([f"row-{start + i:07d}" for i in range(len(part))])
-            writer.write_table(part.set_column(part.column_names.index("id"), "id", ids))
+            writer.write_table(part.set_column(part.column_names.index("id"), sample.schema.field("id"), ids))
     return path
 
 
