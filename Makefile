@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint faults fuzz memory clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
@@ -17,6 +17,16 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Slow campaigns; `make test` runs a short part of each. Results go to outputs/.
+faults: .venv/installed-dev
+	$(BIN)/python -m tests.campaign outputs/faults
+
+fuzz: .venv/installed-dev
+	FUZZ_CASES=1000 $(BIN)/python -m pytest -s tests/test_fuzz.py
+
+memory: .venv/installed-dev
+	$(BIN)/python -m tests.memory outputs/memory 1000 10000 100000
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed; say PYTHON=python3.12, for example" >&2; exit 1; }

@@ -25,6 +25,7 @@ from tests.s3 import free_port, seaweed
 from tests.test_end_to_end import results
 
 SEEDS = (0, 1, 2)
+INPUTS = 120
 STORES = ("local", "s3")
 FIRST, SECOND = ["node added", "sampler killed", "killed in a put"], ["node killed", "sampler killed"]
 
@@ -63,13 +64,13 @@ def world() -> Iterator[tuple[Site, dict[str, str]]]:
 
 def campaign(built: Site, root: str, seed: int, whole: Mapping[str, Mapping[str, object]]) -> Verdict:
     """One run with all kinds of faults."""
-    began, run = time.monotonic(), Run(built, root, seed)
+    began, run = time.monotonic(), Run(built, root, seed, INPUTS)
     built.ready()
     run.poison(list(saboteur.POISONS))
     broken = list(STORE_KINDS) if run.store == "s3" else []
-    run.session([*FIRST, *broken[:3]], "driver killed")
-    run.session([*SECOND, *broken[3:]], "SIGTERM")
-    run.session(["killed in a put"], "second run", "actors.samplers=1")  # each
+    run.session([*FIRST, *broken[:3], "driver killed"])
+    run.session([*SECOND, *broken[3:], "SIGTERM"])
+    run.session(["killed in a put", "second run"], "actors.samplers=1")  # each
     return judge(run, whole, time.monotonic() - began)
 
 
@@ -119,22 +120,25 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([*lines, f"| rows planned | {planned['local']} | {planned['s3']} |", ""])
 
 
-def main(folder: str) -> int:
-    """Run the campaign; the exit code."""
-    began, verdicts = time.monotonic(), []
-    with world() as (built, roots):
-        built.ready()
-        whole = reference(built)
-        for seed in SEEDS:
-            for store in STORES:
-                verdict = campaign(built, roots[store], seed, whole)
-                verdicts.append(verdict)
-                print(f"{time.monotonic() - began:5.0f} s: {verdict}", file=sys.stderr, flush=True)
-    place = Path(folder)
+def write(place: Path, verdicts: Sequence[Verdict]) -> None:
+    """The verdicts as JSON, and the table."""
     place.mkdir(parents=True, exist_ok=True)
     values = [dataclasses.asdict(v) for v in verdicts]
     (place / "faults.json").write_text(json.dumps(values, indent=1) + "\n", "utf-8")
     (place / "faults.md").write_text(table(verdicts), "utf-8")
+
+
+def main(folder: str) -> int:
+    """Run the campaign; the exit code."""
+    began, verdicts, place = time.monotonic(), [], Path(folder)
+    with world() as (built, roots):
+        whole = reference(built, INPUTS)
+        for seed in SEEDS:
+            for store in STORES:
+                verdict = campaign(built, roots[store], seed, whole)
+                verdicts.append(verdict)
+                write(place, verdicts)  # what is known by now
+                print(f"{time.monotonic() - began:5.0f} s: {verdict}", file=sys.stderr, flush=True)
     print(table(verdicts))
     print(f"{sum(len(v.events) for v in verdicts)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
     print(place / "faults.md")

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import tenacity
 from ray.cluster_utils import Cluster
 
 from pipeline import ledger, storage
@@ -26,8 +28,7 @@ from tests.proxy import KINDS as STORE_KINDS
 from tests.proxy import Fault, Proxy
 
 ROOT = Path(__file__).resolve().parent.parent
-INPUTS, SHARD_ROWS = 120, 2
-SHARDS = INPUTS // SHARD_ROWS
+SHARD_ROWS = 2
 SESSION_SECONDS = 400
 CPUS = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 HEALTH = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000, "health_check_timeout_ms": 10000}
@@ -61,7 +62,13 @@ class Site:
     def ready(self) -> None:
         """Two nodes beside the head."""
         while len(self.nodes) < 2:
-            self.nodes.append(self.cluster.add_node(**CPUS))
+            self.add_node()
+
+    @tenacity.retry(stop=tenacity.stop_after_attempt(3), reraise=True)
+    def add_node(self) -> str:
+        """One more; its id. Ray gives a node 15 s to start its agent: a busy machine may need more."""
+        self.nodes.append(self.cluster.add_node(**CPUS))
+        return str(self.nodes[-1].node_id)
 
     def command(self, pairs: str, output: str, *more: str) -> list[str]:
         """The command of a run."""
@@ -83,8 +90,7 @@ class Site:
         elif event.kind == "node killed":
             self.cluster.remove_node(self.nodes.pop(rng.randrange(len(self.nodes))), allow_graceful=False)
         elif event.kind == "node added":
-            self.nodes.append(self.cluster.add_node(**CPUS))
-            event.note = self.nodes[-1].unique_id
+            event.note = self.add_node()
 
 
 def kill_sampler(rng: random.Random) -> str:
@@ -126,8 +132,9 @@ def site(proxy: Proxy | None) -> Iterator[Site]:
 class Run:
     """One run on a stage: its input, its output, its drivers and its faults."""
 
-    def __init__(self, site: Site, root: str, seed: int) -> None:
+    def __init__(self, site: Site, root: str, seed: int, inputs: int) -> None:
         self.site, self.seed, self.rng = site, seed, random.Random(seed)
+        self.inputs, self.shards = inputs, inputs // SHARD_ROWS
         self.store = "s3" if root.startswith("s3://") else "local"
         self.output = f"{root}/run-{seed}"
         self.pairs = f"{root}/input/pairs-{seed}.parquet"
@@ -136,20 +143,20 @@ class Run:
 
     def poison(self, kinds: list[str]) -> None:
         """Write the input, with these poisons in some of its rows, each in a shard of its own."""
-        rows = tiny.rows(INPUTS)
-        for kind, shard in zip(kinds, self.rng.sample(range(SHARDS), len(kinds)), strict=True):
+        rows = tiny.rows(self.inputs)
+        for kind, shard in zip(kinds, self.rng.sample(range(self.shards), len(kinds)), strict=True):
             row = rows[shard * SHARD_ROWS + self.rng.randrange(SHARD_ROWS)]
             row["text"] = kind
             self.poisoned[str(row["id"])] = saboteur.POISONS[kind]
             self.events.append(Event(f"a row: {kind}", self.store, 0, 0, str(row["id"])))
         storage.put(self.pairs, tiny.write(self.site.folder / "pairs.parquet", rows).read_bytes())
 
-    def session(self, kinds: list[str], end: str, *more: str) -> None:
-        """A driver that meets these faults, each a few shards after the other, and then its `end`."""
+    def session(self, kinds: list[str], *more: str) -> None:
+        """A driver that meets these faults, each a few shards after the other; the last may be its own end."""
         log = self.site.folder / f"driver-{self.store}-{self.seed}-{len(self.events)}.log"
         with log.open("w") as output:
             drivers = [self._start(output, *more)]
-            for event in self._events(kinds, end):
+            for event in self._events(kinds):
                 event.landed = self._wait(event, drivers[0], log)
                 if event.kind == "driver killed":
                     drivers[0].kill()
@@ -160,11 +167,11 @@ class Run:
                 else:
                     self.site.inject(event, self.rng)
             codes = [driver.wait(SESSION_SECONDS) for driver in drivers]
-        expected = {"driver killed": [-signal.SIGKILL], "SIGTERM": [1]}.get(end, [0] * len(drivers))
+        expected = {"driver killed": [-signal.SIGKILL], "SIGTERM": [1]}.get(kinds[-1], [0] * len(drivers))
         assert codes == expected, f"{codes}: {log.read_text('utf-8')[-3000:]}"
 
-    def _events(self, kinds: list[str], end: str) -> list[Event]:
-        events = [Event(kind, self.store, self.rng.randint(1, 3)) for kind in (*kinds, end)]
+    def _events(self, kinds: list[str]) -> list[Event]:
+        events = [Event(kind, self.store, self.rng.randint(1, 3)) for kind in kinds]
         self.events += events
         return events
 
@@ -179,15 +186,18 @@ class Run:
             assert driver.poll() is None, f"ended before {event}: {log.read_text('utf-8')[-3000:]}"
             assert time.monotonic() < deadline, f"too slow for {event}: {log.read_text('utf-8')[-3000:]}"
             time.sleep(0.1)
-        assert done < SHARDS, f"no work was left for {event}"
+        assert done < self.shards, f"no work was left for {event}"
         return done
 
 
-def reference(site: Site) -> dict[str, Mapping[str, object]]:
-    """Results without any fault."""
+def reference(site: Site, inputs: int) -> dict[str, dict[str, object]]:
+    """Results without any fault, without Ray."""
     from tests.test_end_to_end import results
+    from tests.test_stages import run
 
-    pairs = tiny.write(site.folder / "clean.parquet", tiny.rows(INPUTS))
+    pairs = tiny.write(site.folder / "clean.parquet", tiny.rows(inputs))
     output = str(site.folder / "clean")
-    subprocess.run(site.command(str(pairs), output), cwd=ROOT, check=True, capture_output=True)
-    return dict(results(output))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saboteur, "SHARD_SECONDS", 0)
+        run(make.generate(site.models, str(pairs), output, *OPTIONS))
+    return results(output)

@@ -56,6 +56,9 @@ class Proxy(ThreadingHTTPServer):
         self.create_only = "kept"  # "ignored": If-None-Match is not handed on; "refused": it is answered with 501
         self.requests: list[tuple[str, str, int]] = []
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients are killed here."""
+
     def struck(self, method: str, path: str) -> str:
         """The kind of fault that befalls a request, "" for none."""
         with self.lock:

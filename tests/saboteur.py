@@ -64,7 +64,7 @@ class Backend(SketchToImageBackend):
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
         super().__init__(folder, device, dtype)
-        self.node = ray.get_runtime_context().get_node_id()
+        self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
         (notes() / "samplers" / str(os.getpid())).touch()
 
     def decode(self, x_0: Tensor) -> Tensor:

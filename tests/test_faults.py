@@ -1,0 +1,32 @@
+"""A short part of the fault campaign (`make faults`): a run on S3 whose workers, node and store fail it on the way."""
+
+import os
+
+import pytest
+
+from tests import campaign, saboteur
+from tests.faults import Run, reference, site
+from tests.proxy import proxied
+from tests.s3 import free_port
+
+INPUTS = 48
+FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node killed"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("ray_session")
+def test_faults_lose_double_and_change_nothing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = int(os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
+    with proxied(free_port(), target) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
+        with site(proxy) as built:
+            whole = reference(built, INPUTS)
+            built.ready()
+            run = Run(built, f"{s3}/faults", seed=5, inputs=INPUTS)
+            run.poison(["raise"])
+            run.session(FAULTS)
+            verdict = campaign.judge(run, whole, 0)
+    assert verdict.good, verdict
+    assert verdict.planned == INPUTS
+    assert [e.kind for e in verdict.events] == ["a row: raise", *FAULTS]
+    assert saboteur.POISONS["raise"] in run.poisoned.values()
