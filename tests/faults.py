@@ -23,6 +23,7 @@ from ray.cluster_utils import Cluster
 
 from pipeline import ledger, storage
 from pipeline.cluster import QUIET
+from pipeline.run import fingerprints
 from tests import make, saboteur, tiny
 from tests.proxy import KINDS as STORE_KINDS
 from tests.proxy import Fault, Proxy
@@ -199,5 +200,6 @@ def reference(site: Site, inputs: int) -> dict[str, dict[str, object]]:
     output = str(site.folder / "clean")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saboteur, "SHARD_SECONDS", 0)
-        run(make.generate(site.models, str(pairs), output, *OPTIONS))
+        settings = make.generate(site.models, str(pairs), output, *OPTIONS)
+        run(settings, weights=fingerprints(settings))
     return results(output)

@@ -32,9 +32,9 @@ HASHES = {"model": "m", "judge": "j"}
 RESULT = ["row_id", "image", "embedding", "scores"]
 
 
-def run(settings: Generate, shards: list[int] | None = None) -> pa.Table:
+def run(settings: Generate, shards: list[int] | None = None, weights: dict[str, str] | None = None) -> pa.Table:
     """All stages over some shards; the output rows."""
-    made = adopt_or_make(settings, HASHES)
+    made = adopt_or_make(settings, weights or HASHES)
     stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish, Put)]
     for shard in range(made.shards) if shards is None else shards:
         block = pa.table({"shard": pa.array([shard], pa.int32())})
