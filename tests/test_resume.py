@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import audit, ledger
 from tests import make
 
@@ -41,6 +43,7 @@ def test_sigterm_leaves_whole_shards_and_says_how_to_go_on(models: dict[str, str
     assert 0 < found.missing < plan.rows
 
 
+@pytest.mark.timeout(900)  # four drivers, on a machine that may be busy
 def test_a_killed_run_goes_on_where_it_was(models: dict[str, str], pairs: str, tmp_path: Path) -> None:
     place = str(tmp_path / "out")
     arguments = make.arguments(models, pairs, place, *MORE)
@@ -61,7 +64,7 @@ def test_a_killed_run_goes_on_where_it_was(models: dict[str, str], pairs: str, t
     assert part.missing == plan.rows - 4 * len(before)
 
     again = start(arguments)
-    out, err = again.communicate(timeout=240)
+    out, err = again.communicate(timeout=400)
     assert again.returncode == 0, err
     assert f"{plan.shards - len(before)} to do" in err
     assert out.splitlines()[-1] == f"{place}/report/index.html"
