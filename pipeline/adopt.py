@@ -13,8 +13,8 @@ from pipeline.seeds import digest
 from pipeline.settings import Generate, SettingsError
 
 NO_CREATE_ONLY = (
-    "note: the store of {output} replaces objects that were only to be created; of two runs into it at once the later "
-    "one's shards stay, which are the same bytes only on the same type of device"
+    "note: the store of {output} has no create-only puts; of two runs into it at once the later one's shards may stay, "
+    "which are the same bytes only on the same type of device"
 )
 
 

@@ -168,36 +168,45 @@ def put_new(uri: str, data: bytes) -> bool:
     """
     fs, path = filesystem(uri)
     with explained("write", uri):
-        if isinstance(fs, LocalFileSystem):
-            return _link_new(Path(path), data)
         try:
-            fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
+            return _create(fs, path, data)
         except OSError as error:
-            if status(error) == NOT_IMPLEMENTED:
-                return _put_after_looking(fs, path, data)
-            if status(error) != PRECONDITION_FAILED:
+            if status(error) != NOT_IMPLEMENTED:
+                raise
+            if fs.exists(path):  # all that is left: between the look and the put another may put as well
+                return False
+            fs.pipe_file(path, data)
+            return True
+
+
+@patiently
+def creates_only(prefix: str) -> bool:
+    """Whether the store has create-only puts. Some stores refuse the wish, others take no notice of it."""
+    probe = join(prefix, f".create-only-{uuid.uuid4().hex}")
+    fs, path = filesystem(probe)
+    with explained("write", probe):
+        try:
+            return _create(fs, path, b"1") and not _create(fs, path, b"2")
+        except OSError as error:
+            if status(error) != NOT_IMPLEMENTED:
                 raise
             return False
-        return True
+        finally:
+            remove(probe)
 
 
-def _put_after_looking(fs: fsspec.AbstractFileSystem, path: str, data: bytes) -> bool:
-    """What is left where a store has no create-only put: between the look and the put another may put as well."""
-    if fs.exists(path):
-        return False
-    fs.pipe_file(path, data)
-    return True
-
-
-def creates_only(prefix: str) -> bool:
-    """Whether the store refuses to replace an object that was to be created (some take no notice of the wish)."""
-    probe = join(prefix, f".create-only-{uuid.uuid4().hex}")
+def _create(fs: fsspec.AbstractFileSystem, path: str, data: bytes) -> bool:
+    if isinstance(fs, LocalFileSystem):
+        return _link_new(Path(path), data)
     try:
-        return put_new(probe, b"1") and not put_new(probe, b"2") and read(probe) == b"1"
-    finally:
-        remove(probe)
+        fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if status(error) != PRECONDITION_FAILED:
+            raise
+        return False
+    return True
 
 
 @patiently

@@ -54,7 +54,7 @@ def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
 def test_a_store_without_create_only_puts_is_noticed(proxy: Proxy, s3: str, store: str, second: bytes) -> None:
     uri = f"{s3}/patience/create-{store}"
     proxy.create_only = store
-    assert storage.creates_only(uri) == (store != "ignored")
+    assert storage.creates_only(uri) == (store == "kept")
     assert storage.list_objects(uri) == []  # the probe is gone
     assert storage.put_new(f"{uri}/one", b"1")
     assert storage.put_new(f"{uri}/one", b"2") == (store == "ignored")
