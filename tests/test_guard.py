@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
 
 from pipeline import schema, storage
 from pipeline.attempts import Attempts
@@ -38,6 +39,8 @@ def touchy(table: pa.Table) -> pa.Table:
             time.sleep(60)
         if word == "store":
             raise OSError("the store is away")
+        if word == "memory":
+            raise torch.OutOfMemoryError("the card is full")
     return table.append_column("done", pa.array([True] * len(table)))
 
 
@@ -61,11 +64,17 @@ def test_rows_that_raise_fail_alone(tmp_path: Path) -> None:
     assert errors(again(block("a", "raise", "b", "c", "raise"))) == errors(done)
 
 
-def test_a_fault_of_the_store_blames_no_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("word", "fault", "message"),
+    [("store", OSError, "the store is away"), ("memory", torch.OutOfMemoryError, "the card is full")],
+)
+def test_a_fault_of_store_or_node_blames_no_row(
+    tmp_path: Path, word: str, fault: type[Exception], message: str
+) -> None:
     guarded = Guard("encode", touchy, job(tmp_path))
-    for _ in range(5):  # the store comes back only later; a shard of one row has no other row to share the blame
-        with pytest.raises(OSError, match="the store is away"):
-            guarded(block("store"))
+    for _ in range(5):  # the fault lasts; a shard of one row has no other row to share the blame
+        with pytest.raises(fault, match=message):
+            guarded(block(word))
     log = Attempts(str(tmp_path), "encode", "0123abcd")
     assert log.poisoned() == {}
     assert log.past(5) == []

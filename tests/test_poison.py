@@ -1,15 +1,10 @@
 """Rows that raise or kill their worker, in a real run on Ray: they fail with their reason, the rest completes."""
 
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pipeline import audit, ledger, run, storage
-from pipeline.conditions import Condition
-from pipeline.conditions.clip import TextEncoder
 from tests import make, tiny
 from tests.test_end_to_end import results
 
@@ -17,23 +12,12 @@ Models = dict[str, str]
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
 
 
-class Touchy(TextEncoder):
-    """A text encoder that does what a text says."""
-
-    def __call__(self, values: Sequence[str | None]) -> Condition:
-        if "raise" in values:
-            raise ZeroDivisionError("by this text")
-        if "kill" in values:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(values)
-
-
 def test_poisoned_rows_fail_and_the_rest_completes(models: Models, tmp_path: Path) -> None:
     rows = tiny.rows(6)
     good = tiny.write(tmp_path / "good.parquet", rows)
     said = {1: "raise", 2: "kill"}
     bad = tiny.write(tmp_path / "bad.parquet", [{**r, "text": said.get(i, r["text"])} for i, r in enumerate(rows)])
-    more = ("task.encoders.text=tests.test_poison:Touchy", "shard_rows=2", "steps=1")
+    more = ("task.encoders.text=tests.saboteur:Text", "shard_rows=2", "steps=1")
     clean = make.generate(models, str(good), str(tmp_path / "clean"), *more)
     holed = make.generate(models, str(bad), str(tmp_path / "holed"), *more, "failures.max_fraction=0.5")
     run.generate(clean)
