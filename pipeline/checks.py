@@ -44,6 +44,9 @@ def _ranges(settings: Generate) -> Iterator[str]:
     for key, most in (("limit", settings.limit), ("select.top_k", settings.select.top_k)):
         if most is not None and most < 1:
             yield f"{key} must be at least 1, or null for all, not {most}"
+    actors = settings.actors
+    if actors.max_samplers is not None and actors.max_samplers < max(1, actors.samplers):
+        yield f"actors.max_samplers must be at least {actors.samplers or 1}, not {actors.max_samplers}"
     if not 0 <= settings.failures.max_fraction <= 1:
         yield f"failures.max_fraction must lie between 0 and 1, not {settings.failures.max_fraction:g}"
     if settings.failures.time_limit <= 0:

@@ -56,10 +56,12 @@ def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """How many actors a stage has: `least` from the beginning, more as nodes join; None: as many as fit."""
+    """How many actors a stage has, `least` from the beginning and more as nodes join, and what each of them takes."""
 
     least: int
-    most: int | None
+    most: int | None  # None: as many as fit
+    cpus: float = LIGHT_CPUS
+    gpus: float = 0.0
 
     def strategy(self, shards: int) -> ActorPoolStrategy:
         """As Ray Data takes it; no more actors than shards."""
@@ -67,9 +69,15 @@ class Pool:
         return ActorPoolStrategy(min_size=min(self.least, most), max_size=most, max_tasks_in_flight_per_actor=2)
 
 
-def samplers(actors: Actors) -> Pool:
-    """The pool of samplers."""
-    return Pool(sized(actors), actors.max_samplers or actors.samplers or None)
+def pools(actors: Actors) -> dict[tuple[str, ...], Pool]:
+    """The stages that each kind of actor runs, in order, and the pool of these actors."""
+    most = actors.max_samplers or actors.samplers or None
+    return {
+        ("load:Load",): Pool(1, 1),
+        ("encode:Encode",): Pool(actors.encoders, actors.encoders, gpus=actors.gpus_per_encoder),
+        ("sample:Sample",): Pool(sized(actors), most, SAMPLER_CPUS, actors.gpus_per_sampler),
+        ("finish:Finish", "put:Put"): Pool(actors.finishers, actors.finishers),
+    }
 
 
 def sized(actors: Actors) -> int:
@@ -77,7 +85,7 @@ def sized(actors: Actors) -> int:
     resources = ray.cluster_resources()
     if actors.autoscaling:
         if not actors.samplers:
-            raise SettingsError("actors.autoscaling=true needs actors.samplers, the most that there may be")
+            raise SettingsError("actors.autoscaling=true needs actors.samplers, how many there are to be at first")
         return actors.samplers
     if actors.gpus_per_sampler > resources.get("GPU", 0):
         raise SettingsError(
@@ -93,39 +101,23 @@ def sized(actors: Actors) -> int:
 
 
 def _wave(job: Job, shards: Sequence[int]) -> ray.data.Dataset:
-    actors = job.settings.actors
     source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
-    steps: list[tuple[list[str], Pool, dict[str, float]]] = [
-        (["load:Load"], Pool(1, 1), {"num_cpus": LIGHT_CPUS}),
-        (
-            ["encode:Encode"],
-            Pool(actors.encoders, actors.encoders),
-            {"num_cpus": LIGHT_CPUS, "num_gpus": actors.gpus_per_encoder},
-        ),
-        (["sample:Sample"], samplers(actors), {"num_cpus": SAMPLER_CPUS, "num_gpus": actors.gpus_per_sampler}),
-        (["finish:Finish", "put:Put"], Pool(actors.finishers, actors.finishers), {"num_cpus": LIGHT_CPUS}),
-    ]
-    for names, pool, resources in steps:
-        source = _stage(source, names, job, pool.strategy(len(shards)), **resources)
-    return source
-
-
-def _stage(
-    source: ray.data.Dataset, names: Sequence[str], job: Job, pool: ActorPoolStrategy, **resources: float
-) -> ray.data.Dataset:
     with warnings.catch_warnings():
         # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        return source.map_batches(
-            Stage,
-            fn_constructor_args=(names, job),
-            batch_size=None,
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            compute=pool,
-            **{k: v for k, v in resources.items() if v},
-            **RESTARTS,
-        )
+        for names, pool in pools(job.settings.actors).items():
+            source = source.map_batches(
+                Stage,
+                fn_constructor_args=(names, job),
+                batch_size=None,
+                batch_format="pyarrow",
+                zero_copy_batch=True,
+                compute=pool.strategy(len(shards)),
+                num_cpus=pool.cpus,
+                num_gpus=pool.gpus or None,
+                **RESTARTS,
+            )
+    return source
 
 
 def nodes() -> int:

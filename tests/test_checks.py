@@ -15,6 +15,7 @@ Models = dict[str, str]
         ("model.dtype=float8", "model.dtype must be one of float32"),
         ("failures.max_fraction=2", "between 0 and 1"),
         ("guidance.interval=[3,1]", "needs lo < hi"),
+        ("actors.max_samplers=0", "actors.max_samplers must be at least 1, not 0"),
         ("task.best_by=beauty", "none of the task's scores"),
         ("drop=[smell]", "drop=smell: the task's conditions are sketch, text"),
         ("scheduler=magic", "magic"),
