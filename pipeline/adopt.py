@@ -48,9 +48,9 @@ def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str,
         )
     grid = plan.cells(settings)
     rows = sum(p.rows for p in parts)
-    made = Plan(
-        fingerprint, identity, grid, tuple(files), tuple(parts), rows // (len(grid) * settings.num_samples), rows
-    )
+    count = rows // (len(grid) * settings.num_samples)
+    places = {f"model.{name}": getattr(settings.model, name) for name in ("path", "judge")}
+    made = Plan(fingerprint, identity, grid, tuple(files), tuple(parts), count, rows, places)
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
     if not storage.creates_only(settings.output):

@@ -40,6 +40,7 @@ class Plan:
     parts: tuple[Part, ...]
     inputs: int
     rows: int
+    places: Mapping[str, str] = dataclasses.field(default_factory=dict)  # key -> URI of what `identity` has by content
 
     @property
     def shards(self) -> int:

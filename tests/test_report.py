@@ -1,18 +1,19 @@
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.adopt import adopt_or_make
-from pipeline.report import facts, figures
+from pipeline.report import facts
 from pipeline.report.page import write_report
 from tests import make, tiny
 from tests.test_stages import HASHES, bad_rows, run
 
 Models = dict[str, str]
+
+
+BALANCED = ("div", "table", "figure", "details", "section", "button", "svg", "form", "dialog", "pre", "nav")
 
 
 class Page(HTMLParser):
@@ -30,11 +31,11 @@ class Page(HTMLParser):
         if tag == "img":
             self.images.append(values["src"] or "")
         self.links += [v for k, v in values.items() if k in ("href", "src") and v and not v.startswith(("data:", "#"))]
-        if tag in ("div", "table", "figure", "details"):
+        if tag in BALANCED:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("div", "table", "figure", "details"):
+        if tag in BALANCED:
             assert self.open.pop() == tag
 
 
@@ -49,15 +50,14 @@ def test_the_page_is_whole_self_contained_and_true(models: Models, tmp_path: Pat
     page = Page(text)
     assert not page.open
     assert not page.links
-    assert all(src.startswith("data:image/webp;base64,") for src in page.images)
+    assert all(src.startswith(("data:image/webp;base64,", "data:,")) for src in page.images)
     assert "&lt;script&gt;alert(1)" in text
-    assert "<script>" not in text
+    assert text.count("<script>") == 1
     body = json.loads((tmp_path / "out" / "report" / "figures.json").read_text())
     assert body["rows"] == {"planned": 32, "ok": 12, "failed": 20}
     assert body["failures"] == {"decode: MediaError": 20}
     assert body["scores"]["clip_text"]["text=1"]["n"] == 6
     assert set(body["seconds"]) == {"encode", "sample", "finish"}
-    assert text.count("<svg") == 5
     assert "text=4" in text
     assert HASHES["judge"] in text
 
@@ -84,18 +84,11 @@ def test_the_contact_sheet_is_spread_over_the_run(
     assert best[0] >= best[-1] >= worst[-1] >= worst[0]
 
 
-def test_histograms_follow_the_page_and_bear_emptiness() -> None:
-    svg = figures.histogram({"": np.array([0.1, 0.2, np.nan], np.float32)}, "score")
-    assert re.match(r"<svg[^>]+", svg)
-    assert "currentColor" in svg
-    assert figures.histogram({"": np.array([np.nan], np.float32)}, "score").startswith("<svg")
-
-
 @pytest.mark.parametrize("role", ["text", "sketch", "image"])
 def test_a_run_without_a_modality_has_a_page(models: Models, pairs: str, tmp_path: Path, role: str) -> None:
     settings = make.generate(models, pairs, str(tmp_path), f"input.columns.{role}=null", "limit=2")
     run(settings)
-    assert "Results" in Path(write_report(settings.output, adopt_or_make(settings, HASHES))).read_text()
+    assert "Contact sheet" in Path(write_report(settings.output, adopt_or_make(settings, HASHES))).read_text()
 
 
 def test_a_page_can_be_written_when_the_input_is_gone(models: Models, tmp_path: Path) -> None:

@@ -1,43 +1,101 @@
-"""report/index.html: one self-contained page on what was run and what came out."""
+"""OUT/report: index.html, one self-contained page on what was run and what came out, and its figures as files.
+
+index.html                    the page; works offline
+figures.json                  its figures, for machines
+figures/<name>.svg, .png      its drawings
+tables/<name>.csv, .parquet   what they were drawn from
+pictures/                     what the page has no room for
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
-from pipeline import media, storage
+from pipeline import storage
 from pipeline.ledger import Plan
-from pipeline.report import facts, figures
+from pipeline.report import (
+    answer,
+    architecture,
+    charts,
+    configuration,
+    distributions,
+    facts,
+    files,
+    gallery,
+    heatmaps,
+    modalities,
+    pareto,
+    spending,
+    tsne,
+    words,
+)
+from pipeline.report.album import Album
 from pipeline.report.facts import Facts
+from pipeline.report.scores import label
+from pipeline.report.section import Make
 
-LABELS = {
-    "clip_text": "CLIP similarity to the text",
-    "clip_sketch": "CLIP similarity to the sketch",
-    "clip_image": "CLIP similarity to the reference",
-    "sketch_f1": "sketch fidelity (F1)",
-    "delta_e": "colour error (Delta E)",
-}
+TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS: tuple[Make, ...] = (
+    answer.section,
+    gallery.grid,
+    heatmaps.section,
+    pareto.section,
+    modalities.section,
+    distributions.section,
+    gallery.sheet,
+    gallery.extremes,
+    tsne.section,
+    architecture.section,
+    spending.failures,
+    spending.costs,
+    configuration.section,
+)
 
 
 def write_report(output: str, plan: Plan) -> str:
-    """Write the page and its figures as JSON; returns the page's path."""
+    """Write the page and everything beside it; returns the page's path."""
     found = facts.gather(output, plan)
-    page = storage.join(output, "report", "index.html")
-    storage.put(storage.join(output, "report", "figures.json"), (json.dumps(numbers(found), indent=1) + "\n").encode())
-    storage.put(page, render(found, output).encode())
-    return page
+    with charts.style():
+        sections = [section for make in SECTIONS if (section := make(found))]
+    folder = storage.join(output, "report")
+    album = Album()
+    page = render("page.html", album, found=found, sections=sections, labels=label)
+    files.write(folder, sections, album)
+    storage.put(storage.join(folder, "figures.json"), (json.dumps(numbers(found), indent=1) + "\n").encode())
+    storage.put(storage.join(folder, "index.html"), page.encode())
+    return storage.join(folder, "index.html")
+
+
+def render(template: str, album: Album, **values: Any) -> str:
+    """A page of a template."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"picture": album.picture, "number": words.number, "estimate": words.estimate}
+    environment.filters |= {"signed": words.signed, "difference": words.difference, "score": label}
+    return environment.get_template(template).render(**values)
 
 
 def numbers(found: Facts) -> dict[str, Any]:
     """The page's figures, for machines."""
+    scores = {name: found.scores.by_cell(name) for name in found.scores.names}
     return {
         "rows": {"planned": found.plan.rows, "ok": found.ok, "failed": found.failed},
-        "scores": {name: {cell: _summary(v) for cell, v in cells.items()} for name, cells in found.scores.items()},
+        "question": answer.question(found),
+        "answer": answer.answer(found),
+        "scores": {name: {cell: _summary(v) for cell, v in cells.items()} for name, cells in scores.items()},
+        "choice": _choice(found),
         "failures": {reason: len(messages) for reason, messages in found.failures.items()},
-        "seconds": dict(found.seconds),
-        "forwards": found.forwards,
+        "seconds": dict(found.cost.seconds),
+        "forwards": found.cost.forwards,
     }
 
 
@@ -48,27 +106,14 @@ def _summary(values: Any) -> dict[str, float | int | None]:
     return {"n": int(finite.size), "mean": round(float(finite.mean()), 4), "std": round(float(finite.std()), 4)}
 
 
-def render(found: Facts, output: str) -> str:
-    """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["picture"] = _picture
-    environment.filters["histogram"] = lambda name: figures.histogram(found.scores[name], LABELS.get(name) or name)
-    return environment.get_template("page.html").render(
-        found=found,
-        numbers=numbers(found),
-        identity=found.plan.identity,
-        labels=LABELS,
-        output=output,
-        configuration=facts.command(found.plan),
-    )
-
-
-def _picture(value: Any) -> str | None:
-    """Data URI of an image cell, None where it holds none that can be shown."""
-    try:
-        data = media.field_bytes(value)
-        return figures.data_uri(data) if data else None
-    except media.MediaError:
+def _choice(found: Facts) -> Mapping[str, Any] | None:
+    """Best, cheapest and all cells that cannot be told from the best, with the forwards of a row of each cell."""
+    choice = found.choice
+    if choice is None:
         return None
+    return {
+        "best": choice.best.name,
+        "alike": [s.name for s in choice.alike],
+        "cheapest": choice.cheapest.name,
+        "forwards_per_row": {s.name: s.forwards for s in choice.standings},
+    }

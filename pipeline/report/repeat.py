@@ -1,0 +1,82 @@
+"""The command that repeats a run: its settings as key=value, without those that conf/ gives by itself."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.ledger import Plan
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+PLAIN = re.compile(r"[A-Za-z_][\w./:@%+-]*|s3://[\w./-]+")
+WORDS = {"null", "true", "false", "nan", "inf"}  # text that Hydra would not read as text
+UNLIKE = {"columns", "model.model", "model.judge"}  # of an identity: derived, or known by content alone
+
+
+def command(plan: Plan, output: str) -> str:
+    """One line for a shell, which makes the same plan in another output."""
+    wanted = _settings(plan)
+    groups = {"task": wanted["task.name"], "guidance": wanted["guidance.scheme"]}
+    groups = {g: c for g, c in groups.items() if (CONF / g / f"{c}.yaml").is_file()}
+    given = defaults(groups)
+    chosen = [f"{g}={c}" for g, c in groups.items() if c != _choices().get(g)]
+    typed = [f"{key}={text(value)}" for key, value in wanted.items() if key not in given or given[key] != value]
+    return shlex.join(["python", "jobs/generate.py", *chosen, *typed, f"output={text(output)}"])
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    """Dotted keys as a person types them -> values."""
+    flat = flatten(plan.identity)
+    kept = {_typed(k): v for k, v in flat.items() if k not in UNLIKE and k.split(".")[0] != "columns"}
+    return {**kept, **plan.places}
+
+
+def _typed(key: str) -> str:
+    return re.sub(r"^weights\.", "guidance.", key)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested groups as dotted keys; an empty group has none."""
+    found: dict[str, Any] = {}
+    for key, inner in values.items():
+        found |= flatten(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
+    return found
+
+
+def defaults(groups: Mapping[str, str]) -> dict[str, Any]:
+    """Dotted keys of conf/generate.yaml with these choices of its groups; empty where conf/ is not there."""
+    if not (CONF / "generate.yaml").is_file():
+        return {}
+    given: dict[str, Any] = {}
+    for group, choice in {**_choices(), **groups}.items():
+        written = (CONF / group / f"{choice}.yaml").read_text("utf-8")
+        read = yaml.safe_load(written)
+        given |= flatten(read if "@package _global_" in written else {group: read})
+    own = {k: v for k, v in yaml.safe_load((CONF / "generate.yaml").read_text("utf-8")).items() if k != "defaults"}
+    given |= flatten(own)
+    return {k: given.get(v[2:-1]) if isinstance(v, str) and v.startswith("${") else v for k, v in given.items()}
+
+
+def _choices() -> dict[str, str]:
+    """Group -> the choice that conf/generate.yaml makes."""
+    if not (CONF / "generate.yaml").is_file():
+        return {}
+    entries = yaml.safe_load((CONF / "generate.yaml").read_text("utf-8"))["defaults"]
+    return {g: c for entry in entries if isinstance(entry, dict) for g, c in entry.items()}
+
+
+def text(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(text, value))}]"
+    if isinstance(value, int | float):
+        return str(value)
+    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return str(value)
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
