@@ -198,6 +198,15 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compare:
+    """One run of jobs/compare.py."""
+
+    run: str
+    against: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """One run of jobs/export.py."""
 

@@ -32,7 +32,7 @@ class Picture:
 class Album:
     """Pictures of one page in the order in which it shows them."""
 
-    def __init__(self, budget: int = BUDGET) -> None:
+    def __init__(self, budget: int) -> None:
         self.left = budget
         self.files: dict[str, bytes] = {}  # path beside the page -> content
 

@@ -18,6 +18,7 @@ import numpy as np
 from pipeline import storage
 from pipeline.ledger import Plan
 from pipeline.report import (
+    album,
     answer,
     architecture,
     charts,
@@ -33,7 +34,6 @@ from pipeline.report import (
     tsne,
     words,
 )
-from pipeline.report.album import Album
 from pipeline.report.facts import Facts
 from pipeline.report.scores import label
 from pipeline.report.section import Make
@@ -62,15 +62,15 @@ def write_report(output: str, plan: Plan) -> str:
     with charts.style():
         sections = [section for make in SECTIONS if (section := make(found))]
     folder = storage.join(output, "report")
-    album = Album()
-    page = render("page.html", album, found=found, sections=sections, labels=label)
-    files.write(folder, sections, album)
+    pictures = album.Album(album.BUDGET)
+    page = render("page.html", pictures, found=found, sections=sections, labels=label)
+    files.write(folder, sections, pictures)
     storage.put(storage.join(folder, "figures.json"), (json.dumps(numbers(found), indent=1) + "\n").encode())
     storage.put(storage.join(folder, "index.html"), page.encode())
     return storage.join(folder, "index.html")
 
 
-def render(template: str, album: Album, **values: Any) -> str:
+def render(template: str, pictures: album.Album, **values: Any) -> str:
     """A page of a template."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -79,7 +79,7 @@ def render(template: str, album: Album, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"picture": album.picture, "number": words.number, "estimate": words.estimate}
+    environment.filters |= {"picture": pictures.picture, "number": words.number, "estimate": words.estimate}
     environment.filters |= {"signed": words.signed, "difference": words.difference, "score": label}
     return environment.get_template(template).render(**values)
 

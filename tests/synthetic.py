@@ -1,0 +1,84 @@
+"""A finished run without a model: a real plan, and objects of its shards with scores that a test decides."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import audit, ledger, schema, storage
+from pipeline.adopt import adopt_or_make
+from pipeline.ledger import Plan
+from pipeline.models import checkpoint
+from pipeline.plan import Cell
+from tests import make, tiny
+
+SIZE = 16  # of embeddings
+PICTURES = 40  # that differ
+SCORES = ("clip_text", "clip_sketch", "clip_image", "sketch_f1", "delta_e")
+
+Score = Callable[[Cell, np.random.Generator], Mapping[str, float]]  # scores of one row
+
+
+def by_text(cell: Cell, rng: np.random.Generator) -> Mapping[str, float]:
+    """The text's weight is best at 2, the sketch's says nothing."""
+    text = 0.5 - 0.1 * abs(cell.guidance["text"] - 2) + 0.01 * rng.normal()
+    return {**{name: 0.8 + 0.05 * rng.normal() for name in SCORES}, "clip_text": text, "delta_e": 20 + rng.normal()}
+
+
+def run(models: Mapping[str, str], folder: Path, inputs: int, score: Score, *more: str) -> tuple[str, Plan]:
+    """(output, plan) of a run over `inputs` inputs; every 50th input fails."""
+    made = tiny.rows(min(inputs, PICTURES))
+    rows = [
+        {**made[i % len(made)], "id": f"in-{i:05d}", "text": f"{made[i % len(made)]['text']} {i}"}
+        for i in range(inputs)
+    ]
+    source = tiny.write(folder / f"in-{inputs}.parquet", rows, row_group_rows=256)
+    settings = make.generate(dict(models), str(source), str(folder / "out"), "shard_rows=256", *more)
+    weights = {"model": checkpoint.fingerprint(models["path"]), "judge": checkpoint.fingerprint(models["judge"])}
+    plan = adopt_or_make(settings, weights)
+    cells = {cell.name: cell for cell in plan.cells}
+    pictures = [m["image"] for m in made]
+    rng = np.random.default_rng(0)
+    for shard, planned in ledger.planned(settings.output, plan):
+        done = [_row(r, cells[r["cell"]], pictures, score, rng) for r in planned.to_pylist()]
+        storage.put_new(
+            ledger.shard_uri(settings.output, shard), storage.to_parquet(_table(done, shard, settings.input.keep))
+        )
+    audit.write_success(settings.output, audit.audit(settings.output, plan), {})
+    return settings.output, plan
+
+
+def _row(planned: dict[str, Any], cell: Cell, pictures: Any, score: Score, rng: np.random.Generator) -> dict[str, Any]:
+    number = int(planned["source_id"].removeprefix("in-"))
+    bad = number % 50 == 49
+    vectors = rng.normal(size=(4, SIZE)) + np.arange(4)[:, None]
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    result = {
+        "image": pictures[number % len(pictures)],
+        "embedding": unit[0],
+        "scores": dict(score(cell, rng)),
+    }
+    own = {k: planned[k] for k in ("row_id", "source_id", "cell", "sample_index", "seed")}
+    return {
+        **own,
+        "status": "failed" if bad else "ok",
+        "error": {"stage": "decode", "kind": "MediaError", "message": "is not a picture"} if bad else None,
+        "selected": not bad,
+        "input_embeddings": {"text": unit[1], "sketch": unit[2], "image": unit[3]},
+        "present": dict.fromkeys(("text", "sketch", "image"), True),
+        "guidance": dict(cell.guidance),
+        "provenance": {"torch": "2", "device": "cpu", "judge": "j", "model": "m"},
+        "group": "even" if number % 2 == 0 else "odd",
+        **({} if bad else result),
+    }
+
+
+def _table(rows: list[dict[str, Any]], shard: int, keep: tuple[str, ...]) -> pa.Table:
+    names = schema.Names(["text", "sketch", "image"], SCORES, ["text", "sketch", "all"], sorted(rows[0]["provenance"]))
+    declared = schema.output("image", names, SIZE, [pa.field(name, pa.string()) for name in keep])
+    facts = {"shard": shard, "seconds": {"encode": 1.0, "sample": 8.0, "finish": 1.0}, "forwards": 9 * len(rows)}
+    metadata = {**(declared.metadata or {}), b"run": json.dumps(facts).encode()}
+    return pa.Table.from_pylist(rows, declared).replace_schema_metadata(metadata)
