@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from pipeline import audit, ledger, schema, storage
 from pipeline.adopt import adopt_or_make
@@ -28,9 +29,19 @@ def by_text(cell: Cell, rng: np.random.Generator) -> Mapping[str, float]:
     return {**{name: 0.8 + 0.05 * rng.normal() for name in SCORES}, "clip_text": text, "delta_e": 20 + rng.normal()}
 
 
-def run(models: Mapping[str, str], folder: Path, inputs: int, score: Score, *more: str) -> tuple[str, Plan]:
-    """(output, plan) of a run over `inputs` inputs; every 50th input fails."""
+def photographs(count: int, side: int) -> list[dict[str, Any]]:
+    """Pictures with as much in them as photographs: soft noise."""
+    rng = np.random.default_rng(0)
+    small = [Image.fromarray(rng.integers(0, 256, (side // 4, side // 4, 3), np.uint8)) for _ in range(count)]
+    return [{"bytes": tiny.png(s.resize((side, side), Image.Resampling.BICUBIC)), "path": None} for s in small]
+
+
+def run(
+    models: Mapping[str, str], folder: Path, inputs: int, score: Score, *more: str, side: int | None = None
+) -> tuple[str, Plan]:
+    """(output, plan) of a run over `inputs` inputs; every 50th fails. Results are drawings, or of `side` pixels."""
     made = tiny.rows(min(inputs, PICTURES))
+    pictures = photographs(len(made), side) if side else [m["image"] for m in made]
     rows = [
         {**made[i % len(made)], "id": f"in-{i:05d}", "text": f"{made[i % len(made)]['text']} {i}"}
         for i in range(inputs)
@@ -40,7 +51,6 @@ def run(models: Mapping[str, str], folder: Path, inputs: int, score: Score, *mor
     weights = {"model": checkpoint.fingerprint(models["path"]), "judge": checkpoint.fingerprint(models["judge"])}
     plan = adopt_or_make(settings, weights)
     cells = {cell.name: cell for cell in plan.cells}
-    pictures = [m["image"] for m in made]
     rng = np.random.default_rng(0)
     for shard, planned in ledger.planned(settings.output, plan):
         done = [_row(r, cells[r["cell"]], pictures, score, rng) for r in planned.to_pylist()]

@@ -95,9 +95,13 @@ def histogram(values: Mapping[str, NDArray[np.float32]], label: str, name: str =
     return drawing(made, name)
 
 
-def intervals(found: Mapping[str, Estimate], label: str, name: str, marked: str | None = None) -> Drawing:
-    """A dot with its interval for each named estimate, from top to bottom; `marked` stands out."""
+def intervals(
+    found: Mapping[str, Estimate], label: str, name: str, marked: str | None = None, line: float | None = None
+) -> Drawing:
+    """A dot with its interval for each named estimate, from top to bottom; `marked` stands out, a `line` is drawn."""
     made, axes = figure(height=0.75 + 0.27 * len(found))
+    if line is not None:
+        axes.axvline(line, color=SOFT, linewidth=1)
     for place, (title, estimate) in enumerate(found.items()):
         colour = PALETTE[1] if title == marked else PALETTE[0]
         axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")

@@ -49,7 +49,7 @@ def write_comparison(place: str, first: Side, second: Side) -> str:
     both = (facts.gather(*first), facts.gather(*second))
     found = differences(both[0].scores, both[1].scores)
     if not found:
-        raise SettingsError(f"{first[0]} and {second[0]} share no input that has a score in both")
+        raise SettingsError(f"{first[0]} and {second[0]} share no input of one setting that has a score in both")
     with charts.style():
         section = _section(both, found)
     pictures = album.Album(album.BUDGET)
@@ -91,14 +91,10 @@ def _cells(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
 def _section(both: tuple[Facts, Facts], found: Sequence[Difference]) -> Section:
     best_by = both[0].scores.best_by
     scores = list(dict.fromkeys(d.score for d in found))
-    drawings = {
-        f"differences_{name}": charts.intervals(
-            {d.cell or "all": d.difference for d in found if d.score == name},
-            f"{label(name)}, B − A",
-            f"compare_{name}",
-        )
-        for name in scores
-    }
+    drawings = {}
+    for name in scores if len({d.cell for d in found}) > 1 else ():
+        apart = {d.cell: d.difference for d in found if d.score == name}
+        drawings[f"differences_{name}"] = charts.intervals(apart, f"{label(name)}, B − A", f"compare_{name}", "", 0)
     for name in scores:
         spread = {n: f.scores.values(name) for n, f in zip(NAMES, both, strict=True)}
         drawings[f"scores_{name}"] = charts.histogram(spread, label(name), f"compare_scores_{name}")
