@@ -13,7 +13,7 @@ def compare(settings: Compare) -> str:
     place, second, first = (
         storage.absolute(uri, output_root()) for uri in (settings.output, settings.run, settings.against)
     )
-    return write_comparison(place, (first, finished(first)), (second, finished(second)))
+    return write_comparison(place, first, finished(first), second, finished(second))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_runs_that_share_nothing_cannot_be_compared(models: Models, tmp_path: Pa
     a = synthetic.run(models, tmp_path / "a", 4, synthetic.by_text, "where='n < 2'")
     b = synthetic.run(models, tmp_path / "b", 4, synthetic.by_text, "where='n >= 2'")
     with pytest.raises(SettingsError, match="share no input"):
-        comparison.write_comparison(str(tmp_path / "c"), a, b)
+        comparison.write_comparison(str(tmp_path / "c"), *a, *b)
 
 
 def _table(output: str, plan: Any) -> pa.Table:

@@ -99,7 +99,7 @@ def test_a_table_sorts_by_its_head(browser: Any, written: str) -> None:
 def test_ten_thousand_rows_with_large_pictures_stay_within_the_budget(
     browser: Any, models: dict[str, str], tmp_path: Path
 ) -> None:
-    output, plan = synthetic.run(models, tmp_path, 10_000, synthetic.by_text, *GRID[:1], "limit=3333", side=192)
+    output, plan = synthetic.run(models, tmp_path, 10_000, synthetic.by_text, *GRID[:1], "limit=3333", side=256)
     began = time.monotonic()
     path = write_report(output, plan)
     spent = time.monotonic() - began
@@ -115,5 +115,5 @@ def test_ten_thousand_rows_with_large_pictures_stay_within_the_budget(
     linked = page.evaluate("[...document.querySelectorAll('main img')].filter(i => i.src.startsWith('file:')).length")
     assert linked > 50
     page.locator("#sheet button.zoom").nth(1).click()
-    page.wait_for_function("document.querySelector('#viewer img').naturalWidth == 192")
+    page.wait_for_function("document.querySelector('#viewer img').naturalWidth == 256")
     assert said == []

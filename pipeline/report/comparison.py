@@ -22,7 +22,6 @@ from pipeline.settings import SettingsError
 
 NAMES = ("A", "B")
 SHOWN = 60  # inputs in the contact sheet
-Side = tuple[str, Plan]  # a run and its plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +40,15 @@ class Difference:
         return bool(self.difference.low > 0 or self.difference.high < 0)
 
 
-def write_comparison(place: str, first: Side, second: Side) -> str:
+def write_comparison(place: str, run_a: str, plan_a: Plan, run_b: str, plan_b: Plan) -> str:
     """Write index.html, figures and tables below `place`; returns the page's path.
 
     Raises SettingsError for runs that share no input, or no score.
     """
-    both = (facts.gather(*first), facts.gather(*second))
+    both = (facts.gather(run_a, plan_a), facts.gather(run_b, plan_b))
     found = differences(both[0].scores, both[1].scores)
     if not found:
-        raise SettingsError(f"{first[0]} and {second[0]} share no input of one setting that has a score in both")
+        raise SettingsError(f"{run_a} and {run_b} share no input of one setting that has a score in both")
     with charts.style():
         section = _section(both, found)
     pictures = album.Album(album.BUDGET)
