@@ -95,10 +95,16 @@ def _shards(settings: Generate, todo: Sequence[int], weights: dict[str, str]) ->
 
     with cluster.connected(settings.cluster):
         _refuse_local_paths(settings, flow.nodes())
+        pools = flow.make_pools(settings.actors)
         try:
-            yield from flow.execute(Job(settings, provenance(settings, weights)), todo)
+            with progress.watching(lambda: _waiting(flow.homeless(pools))):
+                yield from flow.execute(Job(settings, provenance(settings, weights)), todo, pools)
         except cluster.faults() as error:
             raise RunError(f"{cluster.cause(error)}; finished shards are kept, the same command goes on") from error
+
+
+def _waiting(stages: str) -> str:
+    return f"no node has room for {stages}: the run waits for one that has" if stages else ""
 
 
 def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) -> None:
