@@ -122,7 +122,7 @@ class Generate:
     model: Model
     guidance: Guidance
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
-    sweep: Mapping[str, tuple[Any, ...]]  # "guidance.<modality>" or "drop" -> values; their product makes the cells
+    sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str
     steps: int
     batch_size: int

@@ -19,7 +19,7 @@ LAYERS = [
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
+    {"cells", "sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},

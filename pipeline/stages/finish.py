@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import ledger, media, schema
+from pipeline.cells import Cell
 from pipeline.media import Pixels
-from pipeline.plan import Cell
 from pipeline.schema import Error
 from pipeline.scores import Sample
 from pipeline.scores.select import select
@@ -58,7 +58,8 @@ class Finish:
         for row, chosen in zip(rows, self._selected(rows), strict=True):
             row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
-        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], sorted(self.job.provenance))
+        provenance = sorted([*self.job.provenance, "scheduler", "steps"])
+        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], provenance)
         declared = schema.output(self.settings.task.result, names, embeddings.shape[1], kept)
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
 
@@ -72,11 +73,12 @@ class Finish:
 
     def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
         """Columns that say how the row came about."""
+        made = self.cells[cell]
         return {
             "status": "failed" if error else "ok",
             "error": error,
-            "guidance": dict(self.cells[cell].guidance),
-            "provenance": dict(self.job.provenance),
+            "guidance": dict(made.guidance),
+            "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
         }
 
     def _result(self, pixels: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
