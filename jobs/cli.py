@@ -20,8 +20,9 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.build import build
 from pipeline.patience import StorageError
-from pipeline.settings import RunError, SettingsError, build
+from pipeline.settings import RunError, SettingsError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")

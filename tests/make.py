@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 
 from jobs.cli import compose_config, typed
 from jobs.generate import reshape
-from pipeline.settings import Generate, build
+from pipeline.build import build
+from pipeline.settings import Generate
 
 
 def arguments(models: dict[str, str], pairs: str, output: str, *more: str) -> list[str]:

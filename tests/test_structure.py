@@ -12,7 +12,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"settings", "schema", "seeds"},
+    {"settings", "build", "schema", "seeds"},
     {"patience", "storage", "media", "where", "progress", "metrics"},
     {"cluster"},
     {"scores"},

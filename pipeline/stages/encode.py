@@ -74,15 +74,15 @@ class Encode:
         rows: list[Tensor] = []
         for start in range(0, len(values), size):
             batch = padded[start : start + size]
-            embedded = self._judge_texts(batch) if kind == "text" else self._judge_pictures(batch)
+            embedded = embed(self.judge, kind, batch)
             rows.append(embedded.cpu() * torch.tensor([[v is not None] for v in batch]))
         return torch.cat(rows)[: len(values)].numpy()
 
-    def _judge_texts(self, texts: Sequence[str | None]) -> Tensor:
-        return self.judge.embed_texts([t or "" for t in texts])[2]
 
-    def _judge_pictures(self, pictures: Sequence[media.Pixels | None]) -> Tensor:
-        side = self.judge.image_size
-        white = np.full((side, side, 3), 255, np.uint8)
-        fitted = [white if p is None else media.as_rgb(media.fit(p, side)) for p in pictures]
-        return self.judge.embed_images(to_unit(fitted))
+def embed(judge: Clip, kind: str, values: Sequence[Any]) -> Tensor:
+    """Embeddings [B, E] in the judge's space of B decoded values of one kind of media; of padding where one is None."""
+    if kind == "text":
+        return judge.embed_texts([v or "" for v in values])[2]
+    side = judge.image_size
+    white = np.full((side, side, 3), 255, np.uint8)
+    return judge.embed_images(to_unit([white if v is None else media.as_rgb(media.fit(v, side)) for v in values]))
