@@ -181,12 +181,26 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """What a model was trained on, to look for results that repeat it."""
+
+    path: str | None  # as input.path; None: do not look
+    image: str  # column
+    where: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """One run of jobs/evaluate.py."""
 
     run: str
     by: tuple[str, ...]
+    sets: Mapping[str, str]  # name -> "module:attribute" of a set metric (evaluation/sets)
+    features: str | None  # a network of one's own in place of the judge's features (evaluation/features.py)
+    judge: str  # the run's judge, for what is not stored
+    training: Training
     variants: str | None
+    cluster: Cluster
 
 
 @dataclasses.dataclass(frozen=True)

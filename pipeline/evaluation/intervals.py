@@ -63,7 +63,7 @@ def jackknife(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int
     order = np.random.default_rng(seed).permutation(n)
     count = min(GROUPS, n)
     left_out = [statistic(np.sort(np.delete(order, np.arange(g, n, count)))) for g in range(count)]
-    return _jackknifed(statistic(np.arange(n)), left_out, n)
+    return jackknifed(statistic(np.arange(n)), left_out, n)
 
 
 def groups(inputs: Sequence[str]) -> NDArray[np.int64]:
@@ -80,10 +80,11 @@ def jackknife_sums(statistic: Callable[[NDArray[np.float64]], float], sums: NDAr
     their totals [S]. The pairs without group g are all but those in row g or column g."""
     total = sums.sum((1, 2))
     left_out = total - sums.sum(2).T - sums.sum(1).T + np.diagonal(sums, axis1=1, axis2=2).T  # [G, S]
-    return _jackknifed(float(statistic(total)), [float(statistic(rest)) for rest in left_out], n)
+    return jackknifed(float(statistic(total)), [float(statistic(rest)) for rest in left_out], n)
 
 
-def _jackknifed(value: float, left_out: Sequence[float], n: int) -> Estimate:
+def jackknifed(value: float, left_out: Sequence[float], n: int) -> Estimate:
+    """A statistic of n inputs with the interval that its values without each of the groups give."""
     count = len(left_out)
     quantile = float(scipy.special.stdtrit(count - 1, (1 + LEVEL) / 2))  # Student's t: few groups
     spread = quantile * float(np.sqrt((count - 1) * np.var(left_out)))
