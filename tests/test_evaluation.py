@@ -14,6 +14,7 @@ from pipeline.evaluation import aggregate, anchors, collect, inputs, intervals, 
 from pipeline.evaluation.figures import figures
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.slices import merge
+from pipeline.run import fingerprints
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
 from pipeline.settings import SettingsError, resolve
@@ -100,8 +101,9 @@ def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactor
     settings = make.generate(
         models, pairs, place, "sweep.drop=[none,text]", "input.keep=[group]", "limit=8", "num_samples=2"
     )
-    run(settings)
-    audit.write_success(place, audit.audit(place, adopt_or_make(settings, HASHES)), {})
+    weights = fingerprints(settings)
+    run(settings, weights=weights)
+    audit.write_success(place, audit.audit(place, adopt_or_make(settings, weights)), {})
     return place
 
 
@@ -218,3 +220,9 @@ def test_inputs_alone_in_their_group_and_unknown_columns(finished: str) -> None:
     json.loads(Path(said.splitlines()[-1]).read_text(), parse_constant=pytest.fail)
     with pytest.raises(SettingsError, match="variants=typo: the input has no such column"):
         aggregate.evaluate(make.evaluate(finished, "variants=typo"))
+
+
+def test_on_ray_it_is_the_same(finished: str, ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = aggregate.evaluate(make.evaluate(finished))
+    monkeypatch.setattr(stream, "LOCAL_ROWS", 0)
+    assert aggregate.evaluate(make.evaluate(finished)) == here

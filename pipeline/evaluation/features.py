@@ -82,10 +82,15 @@ def _torchscript(name: str) -> Callable[[Sequence[Pixels]], Tensor]:
 
 
 def _autoencoder(folder: Path) -> Callable[[Sequence[Pixels]], Tensor]:
-    from diffusers import AutoencoderKL
+    from diffusers import AutoModel
 
-    network: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True).eval()
-    return lambda pictures: network.encode(to_unit(pictures) * 2 - 1).latent_dist.mode()
+    network: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True).eval()
+
+    def latents(pictures: Sequence[Pixels]) -> Tensor:
+        encoded = network.encode(to_unit(pictures) * 2 - 1)
+        return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+
+    return latents
 
 
 def _torchvision(name: str, weights: str) -> Callable[[Sequence[Pixels]], Tensor]:
