@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 import json
 from pathlib import Path
 
@@ -157,7 +156,7 @@ def test_pieces_of_a_run_merge_in_any_order_to_the_same_figures(finished: str) -
     whole = stream.of_units(settings, plan, every)
     pieces = [stream.of_units(settings, plan, [unit]) for unit in every]
     assert len(pieces) > 1
-    merged = functools.reduce(merge, pieces[::-1])
+    merged = merge(pieces[::-1])
     scores = list(plan.identity["task"]["scores"])
     metrics = [resolve(name) for name in settings.sets.values()]
     for group, own in whole.items():

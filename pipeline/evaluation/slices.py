@@ -4,7 +4,7 @@ Everything here adds up in any order, so pieces of a run can be read anywhere an
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +81,14 @@ class Slice:
 Slices = dict[Group, Slice]
 
 
-def merge(a: Slices, b: Slices) -> Slices:
-    """The slices of two pieces of a run."""
-    return {group: a[group] + b[group] if group in a and group in b else (a.get(group) or b[group]) for group in a | b}
+def merge(pieces: Iterable[Slices]) -> Slices:
+    """The slices of several pieces of a run, of which no more than one is held at a time."""
+    found: Slices = {}
+    for piece in pieces:
+        for group in list(piece):
+            own = piece.pop(group)
+            found[group] = found[group] + own if group in found else own
+    return found
 
 
 def slices(rows: Rows, baseline: Callable[[Group], Group]) -> Slices:

@@ -17,19 +17,20 @@ from pipeline.settings import Evaluate, RunError
 
 BATCH_ROWS = 4096
 LOCAL_ROWS = 50_000  # below, a run is read before Ray would have started
-PIECES_PER_CPU = 4
+PIECE_ROWS = 32_000  # on Ray: what a worker reads before it hands over its slices
 
 
 def gather(settings: Evaluate, plan: Plan) -> Slices:
     """The slices of a finished run."""
-    pieces = _pieces(settings, plan)
-    total = len(units(plan))
-    found: Slices = {}
-    with progress.bar("shards", total) as advance:
-        for piece, count in pieces:
-            found = merge(found, piece)
-            advance(count, "")
+    with progress.bar("shards", len(units(plan))) as advance:
+        found = merge(_counted(_pieces(settings, plan), advance))
     return {group: found[group] for group in sorted(found, key=_order(settings.by, plan))}
+
+
+def _counted(pieces: Iterable[tuple[Slices, int]], advance: progress.Advance) -> Iterator[Slices]:
+    for piece, count in pieces:
+        yield piece
+        advance(count, "")
 
 
 def _pieces(settings: Evaluate, plan: Plan) -> Iterator[tuple[Slices, int]]:
@@ -41,7 +42,7 @@ def _pieces(settings: Evaluate, plan: Plan) -> Iterator[tuple[Slices, int]]:
     import ray
 
     with cluster.connected(settings.cluster):
-        count = min(len(every), int(PIECES_PER_CPU * ray.cluster_resources()["CPU"]))
+        count = min(len(every), max(-(-plan.rows // PIECE_ROWS), int(2 * ray.cluster_resources()["CPU"])))
         bounds = [len(every) * k // count for k in range(count + 1)]
         items = [{"first": a, "last": b} for a, b in itertools.pairwise(bounds)]
         work = functools.partial(_piece, settings=settings)
@@ -62,8 +63,7 @@ def of_units(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> 
     """The slices of some units of a run."""
     cells = [cell.name for cell in plan.cells]
     baseline = functools.partial(same_but_first_cell, by=settings.by, cells=cells)
-    batches = (slices(rows, baseline) for rows in _batches(_read(settings, plan, every)))
-    return functools.reduce(merge, batches, {})
+    return merge(slices(rows, baseline) for rows in _batches(_read(settings, plan, every)))
 
 
 def _read(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Iterator[Rows]:
