@@ -50,6 +50,17 @@ def mean(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> 
     return of(lambda index: float(per_input[index].mean()), len(per_input), seed)
 
 
+def share(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> Estimate:
+    """As `mean`, for values in [0, 1]. Where all are 0, or all 1, a bootstrap has no width: the bound on the other
+    side is then the exact one of n inputs that all agree (Clopper and Pearson 1934)."""
+    found = mean(values, inputs, seed)
+    if found.value not in (0, 1):
+        return found
+    least = ((1 - LEVEL) / 2) ** (1 / found.n)
+    low, high = (least, 1.0) if found.value == 1 else (0.0, 1 - least)
+    return dataclasses.replace(found, low=low, high=high)
+
+
 def of(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Estimate:
     """A statistic of n inputs, given as a function of the indices that are drawn."""
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets import Sets, blocks
 
 K = 5
+SHARES = ("precision", "recall", "coverage")  # in [0, 1]; a density may be above 1
 TIE = 1e-12  # of the largest squared norm: distances closer than this are equal, as those between copies are
 
 Matrix = NDArray[np.float64]
@@ -33,7 +34,9 @@ def prdc(sets: Sets) -> Mapping[str, Estimate]:
     if n < K + 2:
         return {}
     values = indicators(results.one_each().features.astype(np.float64), references.features.astype(np.float64), K)
-    return {name: intervals.mean(value, names) for name, value in values.items()}
+    return {
+        name: (intervals.share if name in SHARES else intervals.mean)(value, names) for name, value in values.items()
+    }
 
 
 def indicators(results: Matrix, references: Matrix, k: int) -> dict[str, Matrix]:

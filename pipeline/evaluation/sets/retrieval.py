@@ -32,7 +32,7 @@ def retrieval(sets: Sets) -> Mapping[str, Estimate]:
         n = candidates.inputs
         ranked = ranks(results, candidates) if n > 1 else np.zeros(0)
         for k in (k for k in KS if k < n):
-            share = intervals.mean((ranked <= k).astype(np.float64), results.source_id)
+            share = intervals.share((ranked <= k).astype(np.float64), results.source_id)
             found[f"r{k}_{role}"] = Recall(**dataclasses.asdict(share), chance=k / n)
     return found
 
