@@ -21,7 +21,6 @@ from pipeline.search.exact import Best, Found
 from pipeline.search.stored import Batch, Space, ahead, cosine
 from pipeline.seeds import digest
 from pipeline.settings import SettingsError
-from pipeline.stages.load import Reader
 from pipeline.storage import Stored
 
 if TYPE_CHECKING:
@@ -56,9 +55,12 @@ def search(
 def _named(stored: Stored, number: int, space: Space, measured: Sequence[tuple[int, float]]) -> list[Found]:
     """Answers of one object, from pairs of id and similarity."""
     places = [name & (1 << ROW_BITS) - 1 for name, _ in measured]
-    names = Reader(stored, {"row_id": "row_id", "item": space.columns["item"]}).rows(places).to_pylist()
-    values = zip(names, places, measured, strict=True)
-    return [Found(similarity, row["row_id"], row["item"], number, at) for row, at, (_, similarity) in values]
+    columns = ("row_id", space.columns["item"])
+    with storage.open_parquet(stored.uri, read_ahead=False) as parquet:
+        table = parquet.read(columns=[*dict.fromkeys(columns)]).take(places)
+    ids, items = (table[name].to_pylist() for name in columns)
+    values = zip(measured, ids, items, places, strict=True)
+    return [Found(similarity, row_id, item, number, row) for (_, similarity), row_id, item, row in values]
 
 
 def _opened(objects: Sequence[Stored], space: Space, place: str) -> "faiss.IndexIVF":

@@ -49,7 +49,7 @@ class Space:
         """The rows of one object."""
         expression, asked = where.parse(self.where) if self.where else (None, ())
         names = [*dict.fromkeys(["row_id", "status", *self.columns.values(), *asked])]
-        with storage.open_parquet(uri) as parquet:
+        with storage.open_parquet(uri, read_ahead=False) as parquet:
             if missing := [n for n in asked if n not in parquet.schema_arrow.names]:
                 raise SettingsError(f"where: {uri} has no column {missing[0]!r}; input.keep=[…] carries columns")
             first = 0
