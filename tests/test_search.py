@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -140,6 +140,7 @@ def test_only_rows_that_match_are_found(tmp_path: Path) -> None:
 HALVES = st.lists(st.floats(-1, 1, width=16), min_size=E, max_size=E)
 
 
+@settings(deadline=None)
 @given(st.lists(HALVES, min_size=1, max_size=6), st.permutations(range(E)))
 def test_a_similarity_has_the_same_bits_in_any_company(vectors: list[list[float]], order: list[int]) -> None:
     x = np.array(vectors, np.float16)
