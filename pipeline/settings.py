@@ -214,6 +214,23 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True)
+class Search:
+    """One run of jobs/search.py. Exactly one of text, image, sketch and row is given."""
+
+    run: str
+    text: str | None
+    image: str | None
+    sketch: str | None
+    row: str | None
+    of: str  # "result", or a role of the inputs
+    top_k: int
+    where: str | None
+    index: str | None  # None: exact search; "faiss"
+    judge: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Verify:
     """One run of jobs/verify.py."""
 

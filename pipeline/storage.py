@@ -252,10 +252,14 @@ def to_parquet(table: pa.Table, row_group_rows: int | None = None) -> bytes:
 
 
 @contextlib.contextmanager
-def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of any store. Raises StorageError for bytes that are not Parquet."""
+def open_parquet(uri: str, read_ahead: bool = True) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of any store. Raises StorageError for bytes that are not Parquet.
+
+    read_ahead=False: of an object in a store, only the columns that are asked for are fetched, each by a request of
+    its own; else fsspec fetches what lies behind them as well.
+    """
     fs, path = filesystem(uri)
-    with explained("read", uri), fs.open(path, "rb") as file:
+    with explained("read", uri), fs.open(path, "rb", cache_type="readahead" if read_ahead else "none") as file:
         try:
             parquet = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:

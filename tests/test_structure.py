@@ -24,7 +24,7 @@ LAYERS = [
     {"flow"},
     {"evaluation"},
     {"report"},
-    {"run", "train", "datasets", "export"},
+    {"run", "train", "datasets", "export", "search"},
 ]
 RAY = {"flow", "cluster", "metrics", "train", "evaluation"}
 ONLY = {
