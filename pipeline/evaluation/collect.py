@@ -97,7 +97,7 @@ def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows
 
 
 def _table(uri: str, by: Sequence[str]) -> pa.Table:
-    with storage.open_parquet(uri) as parquet:
+    with storage.open_parquet(uri, read_ahead=False) as parquet:
         if missing := [name for name in by if name not in parquet.schema_arrow.names]:
             raise SettingsError(f"by={missing[0]}: {uri} has no such column; input.keep=[…] carries columns")
         return parquet.read(columns=[*dict.fromkeys([*COLUMNS, *by])])

@@ -31,7 +31,7 @@ def write(settings: Search, plan: Plan, query: Query, hits: Sequence[Hit], looke
 def name(settings: Search, plan: Plan, query: Query) -> str:
     """Words of the query for people, and a hash of all that was asked."""
     words = re.sub(r"[^a-z0-9]+", "-", query.given.rsplit("/", 1)[-1].lower())[:40].strip("-")
-    asked = (plan.fingerprint, query.vector.tobytes(), settings.of, settings.top_k, settings.where, settings.index)
+    asked = (*plan.fingerprints, query.vector.tobytes(), settings.of, settings.top_k, settings.where, settings.index)
     return "-".join([query.kind, *([words] if words else []), digest(*asked, size=4).hex()])
 
 
