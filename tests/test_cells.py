@@ -143,6 +143,9 @@ def test_encodings_are_made_once_whatever_the_number_of_cells(models: Models, pa
     sweep = ("sweep.steps=[1,2]", "sweep.guidance.text=[1,2,4]", "num_samples=2", "limit=10")
     settings = make.generate(models, pairs, str(tmp_path), *sweep, "task.encoders.text=tests.test_cells:CountingText")
     assert len(run_rows(settings)) == 10 * 12
+    facts = [ledger.shard_facts(o.uri) for o in ledger.data_objects(settings.output)]
+    assert sum(f["encoded"] for f in facts) == 10 * 2  # texts and sketches
+    assert len({f["sampler"] for f in facts}) == 1  # one model, loaded once
     assert Counter(encoded) == Counter(str(r["text"]) for r in tiny.rows(10))
 
 

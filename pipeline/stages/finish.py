@@ -21,6 +21,7 @@ from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
 from pipeline.stages.decode import DECODERS
 
+FACTS = ("shard", "encoded", "forwards", "sampler")  # columns that say how the shard came about
 KEEP = "keep."  # prefix of the columns that pass through
 
 
@@ -34,11 +35,10 @@ class Finish:
         self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """The shard's output rows; the table's metadata holds its number, times and forwards of the network."""
+        """The shard's output rows; the table's metadata holds FACTS and the stages' times."""
         began = time.monotonic()
-        shard = block["shard"].drop_null()[0].as_py()
         table = self._table(block)
-        facts = {"shard": shard, "seconds": _seconds(block, began), "forwards": block["forwards"][0].as_py()}
+        facts = {name: block[name].drop_null()[0].as_py() for name in FACTS} | {"seconds": _seconds(block, began)}
         return table.replace_schema_metadata({**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()})
 
     def _table(self, block: pa.Table) -> pa.Table:

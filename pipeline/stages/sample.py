@@ -4,6 +4,8 @@ Batches have one fixed shape: the rows that share scheduler and steps, in the pl
 rows, the last padded. A row that has failed keeps its place, so the others' bytes stay what they would have been.
 """
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +42,7 @@ class Sample:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
         self.settings = settings = job.settings
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.device = choose_device(settings.actors.gpus_per_sampler > 0)
         folder = checkpoint.fetch_planned(settings.model.path, job.provenance["model"])
         self.denoiser: Denoiser = resolve(settings.task.backend)(folder, self.device, DTYPES[settings.model.dtype])
@@ -64,7 +67,8 @@ class Sample:
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
         own |= {"pixels": column(pixels), "embedding": column(np.nan_to_num(embeddings))}
         own["error"] = pa.array(errors, schema.ERROR)
-        own |= {"seconds.sample": [time.monotonic() - began] * len(rows), "forwards": [forwards] * len(rows)}
+        spent = {"seconds.sample": time.monotonic() - began, "forwards": forwards, "sampler": self.name}
+        own |= {name: [value] * len(rows) for name, value in spent.items()}
         heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
         dropped = ["planned", "error", *_evidence_columns(block, self.modalities)]
         source = [r["source"] for r in rows]
