@@ -5,11 +5,11 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import storage
-from pipeline.evaluation import anchors, memorised, stream, variants
-from pipeline.evaluation.collect import finished
+from pipeline.evaluation import anchors, stream, variants
+from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets import Metric
@@ -17,7 +17,6 @@ from pipeline.evaluation.slices import Slices, same_but_first_cell
 from pipeline.ledger import Plan
 from pipeline.settings import Evaluate, resolve
 
-EXTRAS = (anchors.figures, variants.figures, memorised.figures)  # what needs more than stored columns
 Needed = Mapping[str, Mapping[str, int | None]]  # group -> score -> inputs that show a difference of its size
 
 
@@ -29,7 +28,7 @@ def evaluate(settings: Evaluate) -> str:
     scores = list(plan.identity["task"]["scores"])
     names = {group: " ".join(group) or "all" for group in kept}
     found = {names[group]: figures(own, scores, metrics) for group, own in kept.items()}
-    for extra in EXTRAS:
+    for extra in _extras(settings):
         for group, more in extra(settings, plan, kept).items():
             found[names[group]] |= more
     small = {name: warnings(own, _width(kept)) for name, own in found.items()}
@@ -47,6 +46,16 @@ def evaluate(settings: Evaluate) -> str:
     storage.put(path, (json.dumps(body, indent=1, default=_finite) + "\n").encode())
     storage.put(storage.join(settings.run, "report", "evaluation.csv"), _csv(found, paired).encode())
     return f"{table(found)}\n{_difference_table(paired, needed)}{_warned(small)}{path}"
+
+
+def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], Mapping[Group, Figures]]]:
+    """Figures that need more than stored columns."""
+    yield anchors.figures
+    yield variants.figures
+    if settings.training.path is not None:
+        from pipeline.evaluation import memorised  # which takes torch
+
+        yield memorised.figures
 
 
 def _width(kept: Slices) -> int:

@@ -37,10 +37,7 @@ Place = tuple[int, int]  # file and row of a training picture
 
 
 def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict[str, Estimate]]:
-    """Of each slice's sample, if `settings.training.path` says where the training rows are; writes the nearest pairs
-    of all slices to report/memorised.png."""
-    if settings.training.path is None:
-        return {}
+    """Of each slice's sample; writes the nearest pairs of all slices to report/memorised.png."""
     rows = np.concatenate([own.sample.result for own in kept.values()]).astype(np.float32)
     real = {str(s): e for own in kept.values() for s, e in zip(own.sample.source_id, own.sample.reference, strict=True)}
     references = np.array([e for e in real.values() if np.isfinite(e).all()], np.float32).reshape(-1, rows.shape[1])
