@@ -17,7 +17,7 @@ from pipeline.settings import Evaluate, RunError
 
 BATCH_ROWS = 4096
 LOCAL_ROWS = 50_000  # below, a run is read before Ray would have started
-PIECE_ROWS = 32_000  # on Ray: what a worker reads before it hands over its slices
+PIECE_ROWS = 16_000  # on Ray: what a worker reads before it hands over its slices
 
 
 def gather(settings: Evaluate, plan: Plan) -> Slices:
