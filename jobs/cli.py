@@ -20,8 +20,9 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.build import build
 from pipeline.patience import StorageError
-from pipeline.settings import RunError, SettingsError, build
+from pipeline.settings import RunError, SettingsError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")
@@ -90,15 +91,18 @@ def compose_config(job: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def as_text(argument: str) -> str:
-    """key=a == 'b', as a shell hands it over, with its value quoted; what Hydra reads as it is stays so."""
+    """key=a == 'b', as a shell hands it over, with its value quoted; what Hydra reads as it is stays so. A comma
+    outside brackets, of which Hydra would make a sweep of its own, is text."""
     key, equals, value = argument.partition("=")
     try:
-        OverridesParser.create().parse_overrides([argument])
+        [read] = OverridesParser.create().parse_overrides([argument])
+        plain = not read.is_sweep_override()
     except OverrideParseException:
-        if equals and not value.startswith(("[", "{", "'", '"')):
-            escaped = value.replace('"', '\\"')
-            return f'{key}="{escaped}"'
-    return argument
+        plain = False
+    if plain or not equals or value.startswith(("[", "{", "'", '"')):
+        return argument
+    escaped = value.replace('"', '\\"')
+    return f'{key}="{escaped}"'
 
 
 def usage(job: str) -> str:

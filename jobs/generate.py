@@ -38,8 +38,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def absolute(settings: Generate) -> Generate:
     """Relative local paths from here, the output from where it lasts."""
     model = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
+    sweep = dict(settings.sweep)
+    if "model" in sweep:
+        sweep["model"] = tuple(storage.absolute(str(path)) for path in sweep["model"])
     return dataclasses.replace(
         settings,
+        sweep=sweep,
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),

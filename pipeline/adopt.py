@@ -3,12 +3,15 @@
 Of two planners at once the second adopts the first's plan: plan.json is put create-only and last, and read back.
 """
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import ledger, plan, progress, since, sources, storage
+from pipeline.cells import cells
 from pipeline.ledger import Part, Plan
+from pipeline.plan import Weights
 from pipeline.seeds import digest
 from pipeline.settings import Generate, SettingsError
 
@@ -18,8 +21,11 @@ NO_CREATE_ONLY = (
 )
 
 
-def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
-    """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one."""
+def adopt_or_make(settings: Generate, weights: Sequence[Weights]) -> Plan:
+    """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one.
+
+    `weights` are the content hashes of each of the run's models.
+    """
     identity = json.loads(json.dumps(plan.identity(settings, weights)))
     found = ledger.load(settings.output) or _make(settings, weights, identity)
     if differing := _differences(found.identity, identity):
@@ -30,13 +36,13 @@ def adopt_or_make(settings: Generate, weights: Mapping[str, str]) -> Plan:
     return found
 
 
-def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str, Any]) -> Plan:
+def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str, Any]) -> Plan:
     files = sources.input_files(settings.input)
-    fingerprint = digest(json.dumps(plan.recipe(settings, weights), sort_keys=True)).hex()
-    inputs = sources.source_rows(settings.input, files, settings.where)
+    names = plan.fingerprints(settings, weights)
+    inputs: plan.Inputs = functools.partial(sources.source_rows, settings.input, files, settings.where)
     if settings.new_since:
-        inputs = since.new_only(settings, fingerprint, files, inputs)
-    shards = plan.planned(settings, fingerprint, inputs)
+        inputs = since.new_only(settings, names, files, inputs)
+    shards = plan.planned(settings, names, inputs)
     parts: list[Part] = []
     for number, (data, count, rows) in enumerate(plan.parts(shards)):
         name = f"{digest(data).hex()}-{number:05d}.parquet"
@@ -46,11 +52,10 @@ def _make(settings: Generate, weights: Mapping[str, str], identity: Mapping[str,
         raise SettingsError(
             f"input.path={settings.input.path} has no row" + (f" with {settings.where}" if settings.where else "")
         )
-    grid = plan.cells(settings)
+    grid = cells(settings)
     rows = sum(p.rows for p in parts)
     count = rows // (len(grid) * settings.num_samples)
-    places = {f"model.{name}": getattr(settings.model, name) for name in ("path", "judge")}
-    made = Plan(fingerprint, identity, grid, tuple(files), tuple(parts), count, rows, places)
+    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge)
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
     if not storage.creates_only(settings.output):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeline import schema
+from pipeline.cells import cells
 from pipeline.diffusion.schedulers import scheduler_class
-from pipeline.plan import cells
 from pipeline.settings import Generate, SettingsError
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -14,8 +14,10 @@ def check(settings: Generate) -> None:
     """Raises SettingsError for the first setting that cannot be used."""
     for problem in _problems(settings):
         raise SettingsError(problem)
-    scheduler_class(settings.scheduler)
     for cell in cells(settings):
+        scheduler_class(cell.scheduler)
+        if cell.steps < 1:
+            raise SettingsError(f"steps must be at least 1, not {cell.steps}")
         if unknown := sorted(set(cell.drop) - set(settings.task.conditions)):
             raise SettingsError(f"drop={unknown[0]}: the task's conditions are {', '.join(settings.task.conditions)}")
 
@@ -38,7 +40,7 @@ def _problems(settings: Generate) -> Iterator[str]:
 
 def _ranges(settings: Generate) -> Iterator[str]:
     """Numbers outside the range in which they mean something."""
-    for key in ("num_samples", "steps", "batch_size", "shard_rows", "shard_bytes"):
+    for key in ("num_samples", "batch_size", "shard_rows", "shard_bytes"):
         if getattr(settings, key) < 1:
             yield f"{key} must be at least 1, not {getattr(settings, key)}"
     for key, most in (("limit", settings.limit), ("select.top_k", settings.select.top_k)):

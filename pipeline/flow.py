@@ -7,7 +7,7 @@ blocks as batches, and no target size at which Ray would cut them.
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -46,14 +46,6 @@ def _step(name: str, job: Job) -> Callable[[pa.Table], pa.Table]:
     return stage if name in UNGUARDED else Guard(name.partition(":")[0], stage, job)
 
 
-def execute(job: Job, shards: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Generate these shards; yields a row of schema.MANIFEST as each is put."""
-    context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None
-    for start in range(0, len(shards), WAVE_SHARDS):
-        yield from _wave(job, shards[start : start + WAVE_SHARDS]).iter_rows()
-
-
 @dataclasses.dataclass(frozen=True)
 class Pool:
     """How many actors a stage has, `least` from the beginning and more as nodes join, and what each of them takes."""
@@ -69,8 +61,19 @@ class Pool:
         return ActorPoolStrategy(min_size=min(self.least, most), max_size=most, max_tasks_in_flight_per_actor=2)
 
 
-def pools(actors: Actors) -> dict[tuple[str, ...], Pool]:
-    """The stages that each kind of actor runs, in order, and the pool of these actors."""
+Pools = Mapping[tuple[str, ...], Pool]  # the stages that an actor runs, in order -> the pool of these actors
+
+
+def execute(job: Job, shards: Sequence[int], pools: Pools) -> Iterator[dict[str, Any]]:
+    """Generate these shards; yields a row of schema.MANIFEST as each is put."""
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None
+    for start in range(0, len(shards), WAVE_SHARDS):
+        yield from _wave(job, shards[start : start + WAVE_SHARDS], pools).iter_rows()
+
+
+def make_pools(actors: Actors) -> Pools:
+    """The pools of a run, with as many samplers as the cluster has room for if the settings do not say."""
     most = actors.max_samplers or actors.samplers or None
     return {
         ("load:Load",): Pool(1, 1),
@@ -100,12 +103,12 @@ def sized(actors: Actors) -> int:
     return max(1, int(resources["CPU"]))
 
 
-def _wave(job: Job, shards: Sequence[int]) -> ray.data.Dataset:
+def _wave(job: Job, shards: Sequence[int], pools: Pools) -> ray.data.Dataset:
     source = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
     with warnings.catch_warnings():
         # 2.60 has no other way to bound restarts; its announced successor comes with 2.64.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        for names, pool in pools(job.settings.actors).items():
+        for names, pool in pools.items():
             source = source.map_batches(
                 Stage,
                 fn_constructor_args=(names, job),
@@ -118,6 +121,17 @@ def _wave(job: Job, shards: Sequence[int]) -> ray.data.Dataset:
                 **RESTARTS,
             )
     return source
+
+
+def homeless(pools: Pools) -> str:
+    """The stages for whose actors no node has room, even if it did nothing else; "" if there are none."""
+    offered = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    found = []
+    for names, pool in pools.items():
+        taken = {"CPU": pool.cpus, "GPU": pool.gpus}
+        if not any(all(node.get(kind, 0) >= least for kind, least in taken.items()) for node in offered):
+            found.append(f"{names[0].partition(':')[0]} ({pool.cpus:g} CPUs, {pool.gpus:g} GPUs)")
+    return ", ".join(found)
 
 
 def nodes() -> int:

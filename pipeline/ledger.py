@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.cells import Cell
 from pipeline.patience import patiently
-from pipeline.plan import Cell
 from pipeline.storage import Stored
 
 
@@ -33,19 +33,23 @@ class Part:
 class Plan:
     """plan.json: everything that a worker or an auditor needs to know of a run."""
 
-    fingerprint: str
+    fingerprints: tuple[str, ...]  # of the recipe of each model
     identity: Mapping[str, Any]  # what another run into this output must agree on
     cells: tuple[Cell, ...]
     files: tuple[Stored, ...]
     parts: tuple[Part, ...]
     inputs: int
     rows: int
-    places: Mapping[str, str] = dataclasses.field(default_factory=dict)  # key -> URI of what `identity` has by content
+    judge: str  # where the judge was; its content stands in `identity`
 
     @property
     def shards(self) -> int:
         """How many shards there are, numbered from 0."""
         return sum(p.shards for p in self.parts)
+
+    def model_of(self, shard: int) -> int:
+        """Number of the model that makes a shard: all have equally many, one after the other."""
+        return shard * len(self.fingerprints) // self.shards
 
     def to_json(self) -> bytes:
         """As it is put."""
@@ -54,9 +58,11 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
         """As it was read."""
-        cells = tuple(Cell(c["name"], c["guidance"], tuple(c["drop"])) for c in values["cells"])
+        cells = tuple(Cell(**{**c, "drop": tuple(c["drop"])}) for c in values["cells"])
         files = tuple(Stored(**f) for f in values["files"])
-        return cls(**{**values, "cells": cells, "files": files, "parts": tuple(Part(**p) for p in values["parts"])})
+        parts = tuple(Part(**p) for p in values["parts"])
+        names = tuple(values["fingerprints"])
+        return cls(**{**values, "fingerprints": names, "cells": cells, "files": files, "parts": parts})
 
 
 def plan_uri(output: str) -> str:

@@ -8,90 +8,50 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
-from pipeline.seeds import row_id, row_seed
-from pipeline.settings import Generate, SettingsError
+from pipeline.cells import cells, models, of_model, variants
+from pipeline.seeds import digest, row_id, row_seed
+from pipeline.settings import Generate
 from pipeline.sources import Source
 
 PART_ROWS = 100_000  # rows after which a part of the plan is written and forgotten
+MOST_PADDING = 0.25  # of the places in a shard's batches
+Inputs = Callable[[], Iterator[Source]]  # read anew for each model
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One setting of a sweep: what differs between rows that share an input and its noise."""
-
-    name: str  # "" for the only cell of a run without a sweep
-    guidance: Mapping[str, float]
-    drop: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """What enters the row's id: equal for equal settings, whatever the sweep calls them."""
-        return json.dumps({"guidance": dict(self.guidance), "drop": self.drop}, sort_keys=True)
+Weights = Mapping[str, str]  # content hashes of what one model's rows are made with: model, judge
 
 
-def cells(settings: Generate) -> tuple[Cell, ...]:
-    """The product of the sweep's values over the settings. Raises SettingsError for keys that cannot be swept."""
-    keys = tuple(settings.sweep)
-    found = []
-    for values in itertools.product(*settings.sweep.values()):
-        weights, drop = dict(settings.guidance.weights), settings.drop
-        for key, value in zip(keys, values, strict=True):
-            group, _, name = key.partition(".")
-            if group == "guidance" and name in weights:
-                weights[name] = _weight(key, value)
-            elif key == "drop":
-                drop = _dropped(value)
-            else:
-                known = [f"guidance.{w}" for w in weights]
-                raise SettingsError(f"sweep.{key} cannot be swept; known: {', '.join(known)}, drop")
-        name = " ".join(f"{k.removeprefix('guidance.')}={_label(v)}" for k, v in zip(keys, values, strict=True))
-        found.append(Cell(name, weights, drop))
-    for what in ("key", "name"):
-        if len({getattr(cell, what) for cell in found}) < len(found):
-            raise SettingsError("two settings of the sweep are the same; give each value once")
-    return tuple(found)
-
-
-def _weight(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(f"sweep.{key}: {value!r} is not a number")
-    return float(value)
-
-
-def _dropped(value: Any) -> tuple[str, ...]:
-    """sweep.drop=[none,text,[text,sketch]]: each value is a modality, a list of them, or none."""
-    if value in (None, "none"):
-        return ()
-    return tuple(value) if isinstance(value, list | tuple) else (str(value),)
-
-
-def _label(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def recipe(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
-    """All that decides the bytes of a result: settings, and the content hashes of the model folders."""
+def recipe(settings: Generate, weights: Weights) -> dict[str, Any]:
+    """All that decides the bytes of one model's results, but for what their cells say."""
     chosen = dataclasses.asdict(settings)
-    keys = ("task", "model", "guidance", "seed", "scheduler", "steps", "batch_size")
-    # Paths of models do not count, their content does; cells carry the guidance weights of a row.
-    kept = {k: chosen[k] for k in keys}
+    # Paths of models do not count, their content does.
+    kept = {k: chosen[k] for k in ("task", "model", "guidance", "seed", "batch_size")}
     kept["model"] = {"dtype": settings.model.dtype, **weights}
     kept["guidance"] = {"scheme": settings.guidance.scheme, "interval": settings.guidance.interval}
     kept["columns"] = {r: settings.input.columns.get(r) for r in settings.task.roles}
     return kept
 
 
-def identity(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
+def fingerprints(settings: Generate, weights: Sequence[Weights]) -> tuple[str, ...]:
+    """Names of the recipes of a run, one for each of its models."""
+    pairs = zip(variants(settings), weights, strict=True)
+    return tuple(digest(json.dumps(recipe(s, w), sort_keys=True)).hex() for s, w in pairs)
+
+
+def identity(settings: Generate, weights: Sequence[Weights]) -> dict[str, Any]:
     """What two runs into one output must agree on: the recipe, and which rows are taken from where."""
     chosen = dataclasses.asdict(settings)
     keys = (
+        "scheduler",
+        "steps",
         "input",
         "where",
         "limit",
@@ -103,29 +63,54 @@ def identity(settings: Generate, weights: Mapping[str, str]) -> dict[str, Any]:
         "new_since",
         "select",
     )
-    return {**recipe(settings, weights), **{k: chosen[k] for k in keys}, "weights": chosen["guidance"]["weights"]}
+    whole = {**recipe(settings, weights[0]), **{k: chosen[k] for k in keys}, "weights": chosen["guidance"]["weights"]}
+    whole["model"] = {**whole["model"], "model": [w["model"] for w in weights]}
+    whole["sweep"] = {key: values for key, values in chosen["sweep"].items() if key != "model"}
+    return whole
 
 
-def planned(settings: Generate, fingerprint: str, inputs: Iterator[Source]) -> Iterator[list[dict[str, Any]]]:
-    """Shards of planned rows (schema.PLAN), in order."""
-    grid = [(cell, k) for cell in cells(settings) for k in range(settings.num_samples)]
-    taken = itertools.islice(inputs, settings.limit)
-    most = max(1, settings.shard_rows // len(grid))
-    for shard, chunk in enumerate(_chunks(taken, most, settings.shard_bytes)):
-        yield [
-            {
-                "shard": shard,
-                "row_id": row_id(fingerprint, source.id, cell.key, k),
-                "source_id": source.id,
-                "cell": cell.name,
-                "sample_index": k,
-                "seed": row_seed(settings.seed, source.id, k),
-                "file": source.file,
-                "row": source.row,
-            }
-            for source in chunk
-            for cell, k in grid
-        ]
+def planned(settings: Generate, names: Sequence[str], inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
+    """Shards of planned rows (schema.PLAN), in order; `names` are the fingerprints of the models.
+
+    Every model has the same number of them, since it is asked for the same inputs.
+    """
+    found = cells(settings)
+    shards = itertools.count()
+    for model, fingerprint in zip(models(settings), names, strict=True):
+        grid = [(cell, k) for cell in of_model(found, model) for k in range(settings.num_samples)]
+        most = inputs_per_shard(settings, Counter(cell.loop for cell, _ in grid))
+        for chunk in _chunks(itertools.islice(inputs(), settings.limit), most, settings.shard_bytes):
+            shard = next(shards)
+            yield [
+                {
+                    "shard": shard,
+                    "row_id": row_id(fingerprint, source.id, cell.key, k),
+                    "source_id": source.id,
+                    "cell": cell.name,
+                    "sample_index": k,
+                    "seed": row_seed(settings.seed, source.id, k),
+                    "file": source.file,
+                    "row": source.row,
+                }
+                for source in chunk
+                for cell, k in grid
+            ]
+
+
+def inputs_per_shard(settings: Generate, loops: Mapping[Any, int]) -> int:
+    """So many that a shard has about `shard_rows` rows, or more if its batches were mostly padding otherwise.
+
+    `loops` says how many rows of one input go through each sampling loop; batches hold rows of one loop.
+    """
+    size = settings.batch_size
+    least = max(1, settings.shard_rows // sum(loops.values()))
+
+    def padding(count: int) -> float:
+        places = sum(-(-count * rows // size) * size for rows in loops.values())
+        return 1 - count * sum(loops.values()) / places
+
+    enough = (count for count in range(least, least + size) if padding(count) <= MOST_PADDING)
+    return next(enough, least + size) if len(loops) > 1 else least
 
 
 def _chunks(inputs: Iterator[Source], most: int, most_bytes: int) -> Iterator[list[Source]]:

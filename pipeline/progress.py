@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 QUIET_SECONDS = 10.0  # between two lines where stderr is no terminal
+WATCH_SECONDS = 30.0  # between two looks at what keeps the work waiting
 
 Advance = Callable[[int, str], None]  # (units that are done now, a remark)
 
@@ -18,6 +20,25 @@ def bar(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     """A bar over `total` units of which `done` were there before."""
     with (_terminal if sys.stderr.isatty() else _lines)(what, total, done) as advance:
         yield advance
+
+
+@contextlib.contextmanager
+def watching(trouble: Callable[[], str], seconds: float = WATCH_SECONDS) -> Iterator[None]:
+    """While the block runs, ask for trouble now and then, and say it."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(seconds):
+            if found := trouble():
+                say(found)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def say(text: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 from pipeline import attempts, audit, cluster, ledger, preview, progress, storage
 from pipeline.adopt import adopt_or_make
+from pipeline.cells import models, variants
 from pipeline.checks import check
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint
+from pipeline.plan import Weights
 from pipeline.settings import Generate, RunError, SettingsError
 from pipeline.stages import Job
 
-WEIGHTS = {"model": "path", "judge": "judge"}  # what a run is made with -> the key of settings.model that names it
 JUDGE_FROM = 100  # rows that must be done before the share of failed ones can end a run
 
 
@@ -31,13 +32,13 @@ def generate(settings: Generate) -> str:
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
-    progress.say(f"judge of all CLIP scores: {weights['judge']}")
+    progress.say(f"judge of all CLIP scores: {weights[0]['judge']}")
     page = storage.join(settings.output, "report", "index.html") if plan.rows else settings.output
     finished = storage.stat_or_none(ledger.success_uri(settings.output))
     if not todo and finished and (not plan.rows or storage.stat_or_none(page)):
         return page
     if settings.preview:
-        first = list(_shards(settings, todo[:1], weights)) if todo else []
+        first = list(_shards(settings, plan, todo[:1], weights)) if todo else []
         return preview.describe(plan, settings, first, len(todo))
     if todo:
         _execute(settings, plan, todo, weights)
@@ -52,15 +53,18 @@ def _retry_failed(output: str) -> None:
     progress.say(f"retry_failed: {len(shards):,} shards held failed rows and are done again")
 
 
-def fingerprints(settings: Generate) -> dict[str, str]:
-    """Content hashes of the model folders of a run. Raises SettingsError if the generator's own CLIP is the judge."""
-    own = storage.join(settings.model.path, "clip")
+def fingerprints(settings: Generate) -> tuple[Weights, ...]:
+    """Content hashes of the folders of each model. Raises SettingsError if a generator's own CLIP is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
-    if storage.list_objects(own) and checkpoint.fingerprint(own) == judge:
-        raise SettingsError(
-            f"model.judge={settings.model.judge} is the CLIP that conditions the generator; take another"
-        )
-    return {name: checkpoint.fingerprint(getattr(settings.model, key)) for name, key in WEIGHTS.items()}
+    found = []
+    for model in models(settings):
+        own = storage.join(model, "clip")
+        if storage.list_objects(own) and checkpoint.fingerprint(own) == judge:
+            raise SettingsError(
+                f"model.judge={settings.model.judge} is the CLIP that conditions the generator {model}; take another"
+            )
+        found.append({"model": checkpoint.fingerprint(model), "judge": judge})
+    return tuple(found)
 
 
 def conclude(settings: Generate, plan: Plan) -> str:
@@ -72,33 +76,43 @@ def conclude(settings: Generate, plan: Plan) -> str:
         raise RunError(f"the run is not complete: {found}; the same command goes on")
     _check_failures(settings, found.failed, found.planned, found.reasons)
     page = write_report(settings.output, plan) if plan.rows else settings.output
-    audit.write_success(settings.output, found, {"fingerprint": plan.fingerprint})
+    audit.write_success(settings.output, found, {"fingerprints": plan.fingerprints})
     progress.say(f"audit: {found}")
     return page
 
 
-def _execute(settings: Generate, plan: Plan, todo: Sequence[int], weights: dict[str, str]) -> None:
+def _execute(settings: Generate, plan: Plan, todo: Sequence[int], weights: Sequence[Weights]) -> None:
     ok = failed = 0
     sizes = ledger.shard_sizes(settings.output, plan)
     rows_done = plan.rows - sum(sizes[shard] for shard in todo)
     with progress.bar("rows", plan.rows, rows_done) as advance:
-        for row in _shards(settings, todo, weights):
+        for row in _shards(settings, plan, todo, weights):
             ok, failed = ok + row["ok"], failed + row["failed"]
             advance(row["ok"] + row["failed"], f"{failed:,} failed" if failed else "")
             if ok + failed >= JUDGE_FROM:
                 _check_failures(settings, failed, ok + failed, None)
 
 
-def _shards(settings: Generate, todo: Sequence[int], weights: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Generate shards on Ray; yields the manifest row of each."""
+def _shards(
+    settings: Generate, plan: Plan, todo: Sequence[int], weights: Sequence[Weights]
+) -> Iterator[dict[str, Any]]:
+    """Generate shards on Ray, one model after the other; yields the manifest row of each."""
     from pipeline import flow
 
     with cluster.connected(settings.cluster):
         _refuse_local_paths(settings, flow.nodes())
+        pools = flow.make_pools(settings.actors)
         try:
-            yield from flow.execute(Job(settings, provenance(settings, weights)), todo)
+            with progress.watching(lambda: _waiting(flow.homeless(pools))):
+                for number, (own, hashes) in enumerate(zip(variants(settings), weights, strict=True)):
+                    shards = [shard for shard in todo if plan.model_of(shard) == number]
+                    yield from flow.execute(Job(own, provenance(own, hashes)), shards, pools)
         except cluster.faults() as error:
             raise RunError(f"{cluster.cause(error)}; finished shards are kept, the same command goes on") from error
+
+
+def _waiting(stages: str) -> str:
+    return f"no node has room for {stages}: the run waits for one that has" if stages else ""
 
 
 def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) -> None:
@@ -125,8 +139,8 @@ def _refuse_local_paths(settings: Generate, nodes: int) -> None:
             )
 
 
-def provenance(settings: Generate, weights: dict[str, str]) -> dict[str, str]:
-    """What every output row says of how it was made."""
+def provenance(settings: Generate, weights: Weights) -> dict[str, str]:
+    """What every output row of one model says of how it was made."""
     packages = ("torch", "diffusers", "open_clip_torch", "ray")
     versions = {p: importlib.metadata.version(p) for p in packages}
     device = "cuda" if settings.actors.gpus_per_sampler else platform.machine()

@@ -1,17 +1,9 @@
-"""Every setting of every job as frozen dataclasses: the only form in which configuration exists below jobs/.
-
-`build` turns the plain dictionary that jobs/cli.py composed from conf/ into one of them, strictly: unknown
-keys, missing keys and wrong types are refused with the full name of the key.
-"""
+"""Every setting of every job as frozen dataclasses: the only form in which configuration exists below jobs/."""
 
 import dataclasses
 import importlib
-import types
-import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 class SettingsError(ValueError):
@@ -122,7 +114,7 @@ class Generate:
     model: Model
     guidance: Guidance
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
-    sweep: Mapping[str, tuple[Any, ...]]  # "guidance.<modality>" or "drop" -> values; their product makes the cells
+    sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str
     steps: int
     batch_size: int
@@ -189,12 +181,26 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """What a model was trained on, to look for results that repeat it."""
+
+    path: str | None  # as input.path; None: do not look
+    image: str  # column
+    where: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """One run of jobs/evaluate.py."""
 
     run: str
     by: tuple[str, ...]
+    sets: Mapping[str, str]  # name -> "module:attribute" of a set metric (evaluation/sets)
+    features: str | None  # a network of one's own in place of the judge's features (evaluation/features.py)
+    judge: str  # the run's judge, for what is not stored
+    training: Training
     variants: str | None
+    cluster: Cluster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +220,23 @@ class Export:
     output: str
     format: str  # "parquet" | "webdataset"
     rows_per_file: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """One run of jobs/search.py. Exactly one of text, image, sketch and row is given."""
+
+    run: str
+    text: str | None
+    image: str | None
+    sketch: str | None
+    row: str | None
+    of: str  # "result", or a role of the inputs
+    top_k: int
+    where: str | None
+    index: str | None  # None: exact search; "faiss"
+    judge: str
+    output: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,53 +264,6 @@ class Prepare:
     row_group_rows: int
 
 
-def build(cls: type[T], values: Any, at: str = "") -> T:
-    """Dataclass `cls` from nested dictionaries; `at` is the prefix of key names in errors."""
-    if not isinstance(values, Mapping):
-        raise SettingsError(f"{at or 'the configuration'} must be a group of keys, not {values!r}")
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    prefix = f"{at}." if at else ""
-    if unknown := sorted(set(values) - set(names)):
-        raise SettingsError(f"unknown key {prefix}{unknown[0]}; known here: {', '.join(names)}")
-    if missing := [n for n in names if n not in values]:
-        raise SettingsError(f"missing key {prefix}{missing[0]}")
-    return cls(**{n: _convert(hints[n], values[n], prefix + n) for n in names})
-
-
-def _convert(hint: Any, value: Any, at: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        return None if value is None else _convert(args[0], value, at)
-    if dataclasses.is_dataclass(hint):
-        return build(typing.cast("type", hint), value, at)
-    if origin is tuple:
-        return _tuple(args, value, at)
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise SettingsError(f"{at} must be a group of keys, not {value!r}")
-        return {str(k): _convert(args[1], v, f"{at}.{k}") for k, v in value.items()}
-    return value if hint is Any else _scalar(hint, value, at)
-
-
-def _tuple(args: tuple[Any, ...], value: Any, at: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise SettingsError(f"{at} must be a list, as in {at}=[…], not {value!r}")
-    if args[-1] is Ellipsis:
-        return tuple(_convert(args[0], v, at) for v in value)
-    if len(value) != len(args):
-        raise SettingsError(f"{at} takes {len(args)} values, not {len(value)}")
-    return tuple(_convert(a, v, at) for a, v in zip(args, value, strict=True))
-
-
-def _scalar(hint: type, value: Any, at: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise SettingsError(f"{at} must be {_NAMES.get(hint, hint.__name__)}, not {value!r}")
-    return value
-
-
 def resolve(name: str) -> Any:
     """The object that configuration names as "module:attribute": how users plug in code of their own."""
     module, _, attribute = name.partition(":")
@@ -295,6 +271,3 @@ def resolve(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"cannot import {name!r} (module:attribute): {error}") from error
-
-
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

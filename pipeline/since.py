@@ -8,14 +8,15 @@ import glob
 from collections.abc import Iterator, Sequence
 
 from pipeline import audit, ledger, storage
+from pipeline.cells import cells, models, of_model
 from pipeline.ledger import Plan
-from pipeline.plan import cells
+from pipeline.plan import Inputs
 from pipeline.seeds import digest, row_id
 from pipeline.settings import Generate, SettingsError
 from pipeline.sources import Source
 from pipeline.storage import Stored
 
-Inputs = Iterator[Source]
+Rows = list[tuple[str, str, int]]  # what names a planned row, but for its input
 
 
 def earlier_runs(settings: Generate) -> list[str]:
@@ -40,15 +41,29 @@ def finished(output: str, plan: Plan) -> Iterator[bytes]:
             yield from (digest(name, plan.files[file].version) for name, file in places if name in ok)
 
 
-def new_only(settings: Generate, fingerprint: str, files: Sequence[Stored], inputs: Inputs) -> Inputs:
-    """The inputs of which some row is still to be made."""
+def new_only(settings: Generate, names: Sequence[str], files: Sequence[Stored], inputs: Inputs) -> Inputs:
+    """The inputs of which some row is still to be made; `names` are the fingerprints of the run's models."""
     known: set[bytes] = set()
     for output in earlier_runs(settings):
         plan = ledger.load(output)
-        if plan is not None and plan.fingerprint == fingerprint:
+        if plan is not None and set(plan.fingerprints) & set(names):
             known.update(finished(output, plan))
-    grid = [(cell.key, k) for cell in cells(settings) for k in range(settings.num_samples)]
-    for source in inputs:
-        version = files[source.file].version
-        if not all(digest(row_id(fingerprint, source.id, cell, k), version) in known for cell, k in grid):
-            yield source
+    rows = _rows(settings, names)
+
+    def new() -> Iterator[Source]:
+        for source in inputs():
+            version = files[source.file].version
+            if not all(digest(row_id(name, source.id, cell, k), version) in known for name, cell, k in rows):
+                yield source
+
+    return new
+
+
+def _rows(settings: Generate, names: Sequence[str]) -> Rows:
+    found = cells(settings)
+    return [
+        (name, cell.key, k)
+        for name, model in zip(names, models(settings), strict=True)
+        for cell in of_model(found, model)
+        for k in range(settings.num_samples)
+    ]

@@ -29,7 +29,7 @@ from tests import make, tiny
 
 ROWS, BAD = 8, 3
 PROCESS_CASES, PROCESS_SECONDS = 100, 300
-HASHES = {"model": "m", "judge": "j"}
+HASHES = ({"model": "m", "judge": "j"},)
 MODELS = {"path": "starter:sketch_to_image", "judge": "starter:judge"}
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 Rows = list[dict[str, Any]]
@@ -129,7 +129,7 @@ def outcome(folder: Path, data: bytes, spared: int) -> str:
     settings = make.generate(MODELS, str(folder / "in.parquet"), str(folder / "out"))
     try:
         plan = adopt_or_make(settings, HASHES)
-        load = Load(Job(settings, HASHES))
+        load = Load(Job(settings, HASHES[0]))
         errors = []
         for shard in range(plan.shards):
             block = load(pa.table({"shard": pa.array([shard], pa.int32())}))

@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 
 from jobs.cli import compose_config, typed
 from jobs.generate import reshape
-from pipeline.settings import Generate, build
+from pipeline.build import build
+from pipeline.settings import Evaluate, Generate
 
 
 def arguments(models: dict[str, str], pairs: str, output: str, *more: str) -> list[str]:
@@ -28,3 +29,9 @@ def generate(models: dict[str, str], pairs: str, output: str, *more: str) -> Gen
     given = arguments(models, pairs, output, *more)
     values = cast("dict[str, Any]", OmegaConf.to_container(compose_config("generate", given), resolve=True))
     return build(Generate, reshape(values, typed(given)))
+
+
+def evaluate(run: str, *more: str) -> Evaluate:
+    """The settings of jobs/evaluate.py for a run."""
+    given = [f"run={run}", *more]
+    return build(Evaluate, OmegaConf.to_container(compose_config("evaluate", given), resolve=True))

@@ -57,14 +57,15 @@ def corpus(path: Path, rows: int) -> Path:
 
 
 def peaks(driver: subprocess.Popen[bytes]) -> dict[str, float]:
-    """MB of private memory at most of the driver and of its largest worker, until the driver ends."""
+    """MB of private memory at most of the driver, of its largest worker, and of the driver and all workers at once,
+    until the driver ends."""
     most: collections.Counter[str] = collections.Counter()
     while driver.poll() is None:
-        for pid in _below(driver.pid):
-            title, size = _process(pid)
-            kind = "driver" if pid == driver.pid else "worker" if title.startswith("ray::MapWorker") else ""
-            if kind:
-                most[kind] = max(most[kind], size)
+        found = {pid: _process(pid) for pid in _below(driver.pid)}
+        workers = [size for title, size in found.values() if title.startswith("ray::")]
+        own = found[driver.pid][1]
+        for kind, size in {"driver": own, "worker": max(workers, default=0), "all": own + sum(workers)}.items():
+            most[kind] = max(most[kind], size)
         time.sleep(SECONDS)
     assert driver.returncode == 0
     return {kind: size / 1024 for kind, size in most.items()}

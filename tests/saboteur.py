@@ -32,6 +32,7 @@ POISONS = {
     "kill": "WorkerDied",
     "hang": "TimeLimit",
 }  # text of a row -> kind of its error
+PAIR_SECONDS = 240
 SHARD_SECONDS = 1.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
 
 
@@ -72,6 +73,16 @@ class Backend(SketchToImageBackend):
         time.sleep(SHARD_SECONDS)
         (notes() / "worked" / self.node).touch()
         return super().decode(x_0)
+
+
+class Pair(Backend):
+    """As `Backend`, but it waits for a second one: alone, it would be done before that one has started."""
+
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
+        super().__init__(folder, device, dtype)
+        deadline = time.monotonic() + PAIR_SECONDS
+        while len(list((notes() / "samplers").iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
 
 
 def mortal(sample: Sample) -> float:

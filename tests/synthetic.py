@@ -11,9 +11,10 @@ from PIL import Image
 
 from pipeline import audit, ledger, schema, storage
 from pipeline.adopt import adopt_or_make
+from pipeline.cells import Cell
+from pipeline.cells import models as models_of
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint
-from pipeline.plan import Cell
 from tests import make, tiny
 
 SIZE = 16  # of embeddings
@@ -48,8 +49,8 @@ def run(
     ]
     source = tiny.write(folder / f"in-{inputs}.parquet", rows, row_group_rows=256)
     settings = make.generate(dict(models), str(source), str(folder / "out"), "shard_rows=256", *more)
-    weights = {"model": checkpoint.fingerprint(models["path"]), "judge": checkpoint.fingerprint(models["judge"])}
-    plan = adopt_or_make(settings, weights)
+    judge = checkpoint.fingerprint(models["judge"])
+    plan = adopt_or_make(settings, [{"model": checkpoint.fingerprint(m), "judge": judge} for m in models_of(settings)])
     cells = {cell.name: cell for cell in plan.cells}
     rng = np.random.default_rng(0)
     for shard, planned in ledger.planned(settings.output, plan):

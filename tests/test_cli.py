@@ -36,7 +36,7 @@ def run_here(here: pytest.MonkeyPatch, job: str, *arguments: str) -> None:
     runpy.run_path(f"jobs/{job}.py", run_name="__main__")
 
 
-@pytest.mark.parametrize("job", ["generate", "train", "prepare", "evaluate", "verify", "export"])
+@pytest.mark.parametrize("job", ["generate", "train", "prepare", "evaluate", "verify", "export", "search"])
 def test_help_explains_every_key(here: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str) -> None:
     run_here(here, job, "--help")
     said = capsys.readouterr().out
@@ -128,7 +128,9 @@ def test_reshape_keeps_the_weights_that_the_scheme_uses() -> None:
     assert reshape(values, [])["guidance"] == {"scheme": "single", "interval": None, "weights": {"all": 3}}
 
 
-@pytest.mark.parametrize("text", ["group == 'flags' and n > 3", "a in [\"x\", 'y']", "back \\ slash == 'ü'"])
+@pytest.mark.parametrize(
+    "text", ["group == 'flags' and n > 3", "a in [\"x\", 'y']", "back \\ slash == 'ü'", "a heart, red"]
+)
 def test_a_condition_needs_no_second_pair_of_quotes(text: str) -> None:
     argument = f"where={text}"
     assert compose_config("generate", [argument])["where"] == text

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import datasets
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import audit, flow, ledger, run, storage
+from pipeline import audit, flow, ledger, progress, run, storage
 from pipeline.adopt import adopt_or_make
 from pipeline.settings import Actors, RunError, SettingsError
 from tests import make, tiny
@@ -58,7 +59,7 @@ def test_bytes_do_not_depend_on_actors_store_or_shard_order(
     whole: str, models: Models, pairs: str, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = flow.execute
-    monkeypatch.setattr(flow, "execute", lambda job, shards: execute(job, list(shards)[::-1]))
+    monkeypatch.setattr(flow, "execute", lambda job, shards, pools: execute(job, list(shards)[::-1], pools))
     place = f"{s3}/twice"
     run.generate(make.generate(models, pairs, place, "actors.samplers=2", "input.keep=[group]"))
     assert results(place) == results(whole)
@@ -106,6 +107,7 @@ def test_a_run_that_goes_wrong_ends_early(models: Models, tmp_path: Path, monkey
 def test_a_finished_run_starts_neither_ray_nor_a_model(whole: str, models: Models, pairs: str) -> None:
     script = f"""
 import sys
+import time
 from tests import make
 from pipeline import run
 print(run.generate(make.generate({models!r}, {pairs!r}, {whole!r}, "input.keep=[group]")))
@@ -137,6 +139,18 @@ def test_gpus_that_are_not_there_are_named(models: Models, pairs: str, tmp_path:
     assert flow.sized(Actors(3, None, 0.5, 1, 0.0, 1, autoscaling=True)) == 3  # they wait for their nodes
     with pytest.raises(SettingsError, match=r"needs actors\.samplers"):
         flow.sized(Actors(0, None, 0.5, 1, 0.0, 1, autoscaling=True))
+
+
+def test_stages_without_room_on_any_node_are_named() -> None:
+    fits, large = flow.Pool(1, 1, cpus=1.0), flow.Pool(1, 1, cpus=64.0, gpus=2.0)
+    assert flow.homeless({("load:Load",): fits}) == ""
+    assert flow.homeless({("load:Load",): fits, ("sample:Sample",): large}) == "sample (64 CPUs, 2 GPUs)"
+
+
+def test_trouble_is_said_again_and_again_while_it_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.watching(iter(["", "no room", "no room", *[""] * 1000]).__next__, seconds=0.01):
+        time.sleep(0.3)
+    assert capsys.readouterr().err == "no room\nno room\n"
 
 
 def test_several_nodes_share_no_local_folder(models: Models, pairs: str, tmp_path: Path) -> None:

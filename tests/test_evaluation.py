@@ -1,15 +1,22 @@
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import audit
 from pipeline.adopt import adopt_or_make
-from pipeline.evaluation import aggregate, collect, inputs, intervals, variants
+from pipeline.evaluation import aggregate, anchors, collect, inputs, intervals, slices, stream, variants
+from pipeline.evaluation.figures import figures
+from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation.slices import merge
+from pipeline.run import fingerprints
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
-from pipeline.settings import Evaluate, SettingsError
+from pipeline.settings import SettingsError, resolve
 from tests import make
 from tests.test_scores import drawing
 from tests.test_stages import HASHES, run
@@ -75,7 +82,7 @@ def test_the_nearest_variant_is_judged_where_variants_differ() -> None:
 def test_anchors_separate_own_sketches_from_others() -> None:
     shifts = {str(s): drawing(shift=s) for s in (-10, 0, 10)}
     known = inputs.Inputs({k: v[1] for k, v in shifts.items()}, {k: v[0] for k, v in shifts.items()}, {})
-    ceiling, null = inputs.sketch_anchors(known, list(shifts))
+    ceiling, null = anchors.anchors(known, tuple(shifts))
     assert ceiling.value > 0.95
     assert null.value < 0.7
 
@@ -83,9 +90,8 @@ def test_anchors_separate_own_sketches_from_others() -> None:
 def test_sketches_that_are_all_alike_give_no_share() -> None:
     pictures = {str(s): drawing(fill=c) for s, c in enumerate(("#fcea2b", "#fadcbc", "#8d5524"))}
     known = inputs.Inputs({k: v[1] for k, v in pictures.items()}, {k: v[0] for k, v in pictures.items()}, {})
-    nothing = np.zeros((3, 2), np.float32)
-    rows = collect.Rows(tuple("012"), ((),) * 3, {"sketch_f1": np.array([0.5, 0.6, 0.7])}, nothing, nothing, ())
-    assert set(aggregate._against_sketches(known, rows)) == {"sketch_f1_ceiling", "sketch_f1_null"}
+    found = anchors.share(known, tuple("012"), Estimate(0.6, 0.5, 0.7, 3))
+    assert set(found) == {"sketch_f1_ceiling", "sketch_f1_null"}
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +100,20 @@ def finished(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactor
     settings = make.generate(
         models, pairs, place, "sweep.drop=[none,text]", "input.keep=[group]", "limit=8", "num_samples=2"
     )
-    run(settings)
-    audit.write_success(place, audit.audit(place, adopt_or_make(settings, HASHES)), {})
+    weights = fingerprints(settings)
+    run(settings, weights=weights)
+    audit.write_success(place, audit.audit(place, adopt_or_make(settings, weights)), {})
     return place
 
 
 def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finished: str) -> None:
-    said = aggregate.evaluate(Evaluate(finished, ("cell",), "group"))
+    said = aggregate.evaluate(make.evaluate(finished, "variants=group"))
     assert said.splitlines()[-1] == f"{finished}/report/evaluation.json"
     body = json.loads(Path(said.splitlines()[-1]).read_text())
     assert list(body["groups"]) == ["drop=none", "drop=text"]
-    for figures in body["groups"].values():
-        assert set(figures) >= {"clip_text", "sketch_f1", "delta_e", "frechet", "sketch_f1_share", "variant_right"}
-        for name, e in figures.items():
+    for own in body["groups"].values():
+        assert set(own) >= {"clip_text", "sketch_f1", "delta_e", "frechet", "sketch_f1_share", "variant_right"}
+        for name, e in own.items():
             assert e["low"] <= e["value"] <= e["high"], name
             assert e["n"] == 8
     assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
@@ -115,33 +122,79 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
 
 
+def read_all(run: str, by: tuple[str, ...]) -> collect.Rows:
+    plan = collect.finished(run)
+    return collect.Rows.joined([collect.read(run, plan, shards, by) for shards in collect.units(plan)])
+
+
 def test_collected_rows_are_the_stored_ones(finished: str) -> None:
-    rows = collect.collect(finished, collect.finished(finished), ("group", "cell"), images=True)
-    assert len(rows.source_id) == len(rows.images) == 8 * 2 * 2
-    assert set(rows.group) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
-    assert np.allclose(np.linalg.norm(rows.embedding, axis=1), 1, atol=1e-2)
-    some = rows.take([3, 1])
-    assert some.source_id == (rows.source_id[3], rows.source_id[1])
-    assert np.array_equal(some.scores["delta_e"], rows.scores["delta_e"][[3, 1]], equal_nan=True)
+    rows = read_all(finished, ("group", "cell"))
+    stored = pa.concat_tables(pq.read_table(p) for p in sorted(Path(finished, "data").iterdir()))
+    assert rows.row_id.tolist() == stored["row_id"].to_pylist()
+    assert np.array_equal(rows.result, np.array(stored["embedding"].to_pylist(), np.float32))
+    assert np.array_equal(rows.reference, np.array([e["image"] for e in stored["input_embeddings"].to_pylist()]))
+    assert set(rows.groups) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
+    assert np.allclose(np.linalg.norm(rows.result, axis=1), 1, atol=1e-2)
+    some = rows.take(np.array([3, 1]))
+    assert some.source_id.tolist() == [rows.source_id[3], rows.source_id[1]]
+
+
+def test_missing_vectors_are_nan() -> None:
+    column = pa.chunked_array(
+        [pa.array([[1, 2], None], pa.list_(pa.float16(), 2)), pa.array([None, [3, 4]], pa.list_(pa.float16(), 2))]
+    )
+    nan = np.nan
+    whole = collect.vectors(column)
+    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float32), equal_nan=True)
+    assert np.array_equal(collect.vectors(column.slice(1, 3)), whole[1:], equal_nan=True)
+    assert collect.vectors(column.slice(0, 0)).shape == (0, 2)
+
+
+def test_pieces_of_a_run_merge_in_any_order_to_the_same_figures(finished: str) -> None:
+    settings, plan = make.evaluate(finished, "by=[cell]"), collect.finished(finished)
+    every = collect.units(plan)
+    whole = stream.of_units(settings, plan, every)
+    pieces = [stream.of_units(settings, plan, [unit]) for unit in every]
+    assert len(pieces) > 1
+    merged = merge(pieces[::-1])
+    scores = list(plan.identity["task"]["scores"])
+    metrics = [resolve(name) for name in settings.sets.values()]
+    for group, own in whole.items():
+        one, other = figures(own, scores, metrics), figures(merged[group], scores, metrics)
+        assert set(one) == set(other) > {"frechet", "cmmd", "precision", "clip_text"}
+        for name in one:
+            assert dataclasses.astuple(one[name]) == pytest.approx(
+                dataclasses.astuple(other[name]), rel=1e-6, nan_ok=True
+            )
+
+
+def test_a_sample_keeps_the_inputs_whose_ids_hash_lowest(finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "SAMPLE_ROWS", 6)
+    settings, plan = make.evaluate(finished), collect.finished(finished)
+    kept = stream.of_units(settings, plan, collect.units(plan))
+    chosen = {tuple(sorted(set(own.sample.source_id.tolist()))) for own in kept.values()}
+    assert len(chosen) == 1  # the same inputs in every slice
+    assert len(next(iter(chosen))) == 3  # of two samples each
+    assert all(own.scores.count[0] == 8 for own in kept.values())  # means are over all
 
 
 def test_any_kept_column_groups_rows(finished: str) -> None:
-    said = aggregate.evaluate(Evaluate(finished, ("group", "cell"), None))
+    said = aggregate.evaluate(make.evaluate(finished, "by=[group,cell]"))
     assert "even drop=none" in said
     body = json.loads(Path(said.splitlines()[-1]).read_text())
     assert list(body["paired"]) == [f"{g} drop=text - {g} drop=none" for g in ("even", "odd")]
     assert len({len(line) for line in said.splitlines() if "drop=text - " in line or line.startswith("delta_e")}) == 2
     assert "drop=noneodd" not in said
     with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
-        aggregate.evaluate(Evaluate(finished, ("colour",), None))
+        aggregate.evaluate(make.evaluate(finished, "by=[colour]"))
 
 
 def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no run"):
-        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
+        aggregate.evaluate(make.evaluate(str(tmp_path)))
     adopt_or_make(make.generate(models, pairs, str(tmp_path)), HASHES)
     with pytest.raises(SettingsError, match="not finished"):
-        aggregate.evaluate(Evaluate(str(tmp_path), ("cell",), None))
+        aggregate.evaluate(make.evaluate(str(tmp_path)))
 
 
 def test_a_jackknifed_interval_holds_its_value_and_covers_the_truth() -> None:
@@ -162,7 +215,13 @@ def test_a_family_of_equal_pictures_has_no_right_one() -> None:
 
 
 def test_inputs_alone_in_their_group_and_unknown_columns(finished: str) -> None:
-    said = aggregate.evaluate(Evaluate(finished, ("source_id",), None))
+    said = aggregate.evaluate(make.evaluate(finished, "by=[source_id]"))
     json.loads(Path(said.splitlines()[-1]).read_text(), parse_constant=pytest.fail)
     with pytest.raises(SettingsError, match="variants=typo: the input has no such column"):
-        aggregate.evaluate(Evaluate(finished, ("cell",), "typo"))
+        aggregate.evaluate(make.evaluate(finished, "variants=typo"))
+
+
+def test_on_ray_it_is_the_same(finished: str, ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = aggregate.evaluate(make.evaluate(finished))
+    monkeypatch.setattr(stream, "LOCAL_ROWS", 0)
+    assert aggregate.evaluate(make.evaluate(finished)) == here

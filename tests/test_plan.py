@@ -12,7 +12,7 @@ from pipeline.ledger import Plan
 from pipeline.settings import SettingsError
 from tests import make, tiny
 
-HASHES = {"model": "m", "judge": "j"}
+HASHES = ({"model": "m", "judge": "j"},)
 Models = dict[str, str]
 
 
@@ -96,7 +96,7 @@ def test_another_configuration_into_the_same_output_is_refused(
 def test_other_weights_are_another_run_and_other_resources_are_not(models: Models, pairs: str, place: str) -> None:
     adopt_or_make(make.generate(models, pairs, place), HASHES)
     with pytest.raises(SettingsError, match=r"model\.path"):
-        adopt_or_make(make.generate(models, pairs, place), {**HASHES, "model": "other"})
+        adopt_or_make(make.generate(models, pairs, place), ({**HASHES[0], "model": "other"},))
     more = ("actors.samplers=3", "failures.max_fraction=1", "preview=true", "storage.shared=true")
     adopt_or_make(make.generate(models, pairs, place, *more), HASHES)
 
@@ -156,7 +156,7 @@ def test_missing_columns_and_paths_say_what_to_do(models: Models, pairs: str, pl
         "where='size > 3'": r"no column 'size' \(where\)",
         "where='n > 99'": "has no row with n > 99",
         "input.path=/no/such/folder": "there is no Parquet file",
-        "sweep.steps=[1,2]": "sweep.steps cannot be swept",
+        "sweep.seed=[1,2]": "sweep.seed cannot be swept",
     }.items():
         with pytest.raises(SettingsError, match=message):
             adopt_or_make(make.generate(models, pairs, place, more), HASHES)

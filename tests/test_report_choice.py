@@ -1,6 +1,7 @@
 """Which setting a page names: cells, costs and differences of runs whose truth is known."""
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.cells import Cell
 from pipeline.diffusion.schedulers import SCHEDULERS, make_scheduler
 from pipeline.evaluation.intervals import Estimate
-from pipeline.plan import Cell
 from pipeline.report import anchors, answer, costs, facts, heatmaps, modalities, pareto, sweep, words
 from tests import synthetic
 from tests.test_sampler import CONFIG, draw
@@ -35,8 +36,8 @@ def test_axes_are_what_varies_and_values_agree_with_the_cells(models: Models, tm
     for cell in plan.cells:
         assert at[cell.name]["guidance.text"] == cell.guidance["text"]
         assert at[cell.name]["guidance.sketch"] == cell.guidance["sketch"]
-        assert (at[cell.name]["drop"] == "none") == (cell.drop == ())
-    assert [a.values for a in sweep.axes(plan)] == [(1, 2, 4), (0, 2), ("none", ("text", "sketch"))]
+        assert at[cell.name]["drop"] == cell.drop
+    assert [a.values for a in sweep.axes(plan)] == [(1, 2, 4), (0, 2), ((), ("text", "sketch"))]
     shown, cells = sweep.plane(plan, plan.cells[0].name)
     assert [a.key for a in shown] == ["guidance.text", "guidance.sketch"]
     assert cells[(2, 0)] == "text=2 sketch=0 drop=none"
@@ -93,6 +94,24 @@ def test_the_best_cell_is_named_with_those_that_cannot_be_told_from_it_and_the_c
     assert said["headline"] == "text=2 sketch=0"
     assert "1 other cannot be told from it" in said["sentences"][0]
     assert "n = 40" in said["sentences"][0]
+
+
+def test_models_schedulers_and_steps_are_axes_as_weights_are(models: Models, tmp_path: Path) -> None:
+    other = shutil.copytree(models["path"], tmp_path / "other")
+    (other / "note.txt").write_text("other weights")
+    swept = (f"sweep.model=[{models['path']},{other}]", "sweep.steps=[2,4]", "sweep.scheduler=[ddim,heun]")
+
+    def other_is_better(cell: Cell, rng: np.random.Generator) -> Mapping[str, float]:
+        return {**flat(cell, rng), "clip_text": 0.5 + 0.1 * cell.model.endswith("other") + 0.01 * rng.normal()}
+
+    found = gathered(models, tmp_path, *swept, score=other_is_better)
+    assert [a.key for a in sweep.axes(found.plan)] == ["steps", "model", "scheduler"]
+    assert found.choice
+    assert found.choice.best.cell.model == found.model.uri == str(other)
+    forwards = {(s.cell.scheduler, s.cell.steps): s.forwards for s in found.choice.standings}
+    assert forwards == {("ddim", 2): 6, ("ddim", 4): 12, ("heun", 2): 9, ("heun", 4): 21}
+    assert found.choice.cheapest.cell.steps == 2
+    assert len(found.sheet[0]["results"]) == 8
 
 
 def test_a_score_may_be_best_when_low(models: Models, tmp_path: Path) -> None:

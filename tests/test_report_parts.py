@@ -1,5 +1,6 @@
 """Parts of a page, each by itself: drawings, gates, map, album, command."""
 
+import dataclasses
 import io
 import json
 import shlex
@@ -18,6 +19,8 @@ from jobs.cli import compose_config, typed
 from jobs.generate import reshape
 from pipeline import plan as planning
 from pipeline.adopt import adopt_or_make
+from pipeline.build import build
+from pipeline.cells import models as models_of
 from pipeline.conditions import Condition
 from pipeline.models.fusion import Fusion
 from pipeline.report import architecture, configuration, distributions, facts, files, gallery, gates, repeat, tsne
@@ -29,7 +32,7 @@ from pipeline.report.rows import first
 from pipeline.report.section import Section
 from pipeline.report.space import Point
 from pipeline.report.spending import costs, failures
-from pipeline.settings import Generate, build
+from pipeline.settings import Generate
 from tests import make, synthetic, tiny
 
 Models = dict[str, str]
@@ -78,12 +81,11 @@ def test_the_diagram_is_drawn_from_the_folder_or_its_absence_told(models: Models
     for word in ("SketchEncoder", "TextEncoder", "T2IAdapter", "Fusion", "UNet2DConditionModel", "AutoencoderTiny"):
         assert word in drawn.drawings["architecture"].svg
     assert drawn.tables["gates"].num_rows == 2 * len(gates.TIMESTEPS)
-    assert find(plan).json("unet", "config.json")
-    gone = plan.__class__(**{**vars(plan), "places": {"model.path": str(tmp_path / "gone")}})
-    assert "empty or does not exist" in architecture.section(facts.gather(output, gone)).values["why"]
-    other = plan.__class__(**{**vars(plan), "places": {"model.path": models["judge"]}})
-    assert "another model now" in find(other).why
-    assert find(plan.__class__(**{**vars(plan), "places": {}})).uri is None
+    assert find(plan, models["path"]).json("unet", "config.json")
+    assert "another model now" in find(plan, models["judge"]).why
+    gone = dataclasses.replace(plan.cells[0], model=str(tmp_path / "gone"))
+    told = architecture.section(facts.gather(output, dataclasses.replace(plan, cells=(gone,))))
+    assert "empty or does not exist" in told.values["why"]
 
 
 def test_the_map_keeps_neighbours_together_and_is_the_same_twice() -> None:
@@ -135,20 +137,23 @@ def test_an_album_embeds_small_pictures_and_links_what_is_large_or_too_much() ->
         ["guidance=single", "guidance.all=2.5", "guidance.interval=[0.5,4]", "seed=7", "scheduler=euler"],
         ["sweep.guidance.text=[1,2.5]", "sweep.drop=[none,[text,sketch]]", "num_samples=2", "input.keep=[group,n]"],
         ["where=group == 'even' and n > 3", "limit=5", "drop=[text]", "task.best_by=-delta_e", "select.top_k=1"],
+        ["sweep.steps=[2,3]", "sweep.scheduler=[ddim,euler]", "sweep.model=[some/a,some/b]"],
         ["input.columns.text=null", "input.columns.sketch='sketch'", "batch_size=3", "new_since=[]"],
     ],
 )
 def test_the_command_makes_the_same_plan_again(models: Models, pairs: str, tmp_path: Path, more: list[str]) -> None:
     settings = make.generate(models, pairs, str(tmp_path / "a b"), *more)
-    identity = planning.identity(settings, {"model": "m", "judge": "j"})
-    made = adopt_or_make(settings, {"model": "m", "judge": "j"})
+    weights = [{"model": "m", "judge": "j"}] * len(models_of(settings))
+    identity = planning.identity(settings, weights)
+    made = adopt_or_make(settings, weights)
     words = shlex.split(repeat.command(made, "else where"))
     assert words[:2] == ["python", "jobs/generate.py"]
     values: Any = OmegaConf.to_container(compose_config("generate", words[2:]), resolve=True)
     again = build(Generate, reshape(values, typed(words[2:])))
     assert again.output == "else where"
-    assert json.dumps(planning.identity(again, {"model": "m", "judge": "j"})) == json.dumps(identity)
-    assert again.model.path == settings.model.path
+    assert json.dumps(planning.identity(again, weights)) == json.dumps(identity)
+    assert models_of(again) == models_of(settings)
+    assert again.model.judge == settings.model.judge
     assert not any(w.startswith(("task.encoders", "shard_bytes", "num_samples=1")) for w in words)
 
 

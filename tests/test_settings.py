@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.settings import Guidance, Input, SettingsError, build, resolve
+from pipeline.build import build
+from pipeline.settings import Guidance, Input, SettingsError, resolve
 
 INPUT: dict[str, Any] = {"path": "x", "columns": {"id": "id", "text": None}, "keep": ["a", "b"]}
 

@@ -1,7 +1,9 @@
 """Stages as plain callables, without Ray: what a block holds on its way, and that rows do not touch each other."""
 
+import functools
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ import torch
 
 from pipeline import ledger, storage
 from pipeline.adopt import adopt_or_make
+from pipeline.cells import variants
 from pipeline.conditions import Condition
 from pipeline.patience import StorageError
+from pipeline.plan import Weights
 from pipeline.run import fingerprints
 from pipeline.settings import Generate, SettingsError
 from pipeline.stages import Job, attempt
@@ -28,18 +32,19 @@ from tests import make, tiny
 from tests.test_media import huge_png
 
 Models = dict[str, str]
-HASHES = {"model": "m", "judge": "j"}
+HASHES = ({"model": "m", "judge": "j"},)
 RESULT = ["row_id", "image", "embedding", "scores"]
 
 
-def run(settings: Generate, shards: list[int] | None = None, weights: dict[str, str] | None = None) -> pa.Table:
+def run(settings: Generate, shards: list[int] | None = None, weights: Sequence[Weights] | None = None) -> pa.Table:
     """All stages over some shards; the output rows."""
     made = adopt_or_make(settings, weights or HASHES)
-    stages = [stage(Job(settings, fingerprints(settings))) for stage in (Load, Encode, Sample, Finish, Put)]
-    for shard in range(made.shards) if shards is None else shards:
-        block = pa.table({"shard": pa.array([shard], pa.int32())})
-        for stage in stages:
-            block = stage(block)
+    for number, (own, hashes) in enumerate(zip(variants(settings), fingerprints(settings), strict=True)):
+        stages = [stage(Job(own, hashes)) for stage in (Load, Encode, Sample, Finish, Put)]
+        for shard in range(made.shards) if shards is None else shards:
+            if made.model_of(shard) == number:
+                block = pa.table({"shard": pa.array([shard], pa.int32())})
+                functools.reduce(lambda b, stage: stage(b), stages, block)
     return pa.concat_tables(pq.read_table(o.uri) for o in ledger.data_objects(settings.output))
 
 
@@ -58,7 +63,7 @@ def test_every_planned_row_comes_out_scored(models: Models, pairs: str, place: s
         assert row["present"] == {"text": True, "sketch": True, "image": True}
         assert row["image"]["bytes"][:4] == b"RIFF"
         assert row["guidance"] == {"text": 3.0, "sketch": 2.0, "all": None}
-        assert set(row["provenance"]) == {"model", "judge"}
+        assert set(row["provenance"]) == {"model", "judge", "scheduler", "steps"}
     assert len({r["image"]["bytes"] for r in rows}) == 10
 
 
@@ -229,7 +234,7 @@ def test_a_column_may_be_a_role_and_kept_and_be_two_roles(models: Models, pairs:
 def test_weights_that_changed_since_the_plan_are_refused(models: Models, pairs: str, tmp_path: Path) -> None:
     shutil.copytree(models["path"], tmp_path / "model")
     settings = make.generate({**models, "path": str(tmp_path / "model")}, pairs, str(tmp_path / "out"))
-    job = Job(settings, fingerprints(settings))
+    job = Job(settings, fingerprints(settings)[0])
     adopt_or_make(settings, HASHES)
     weights = next((tmp_path / "model" / "unet").glob("*.safetensors"))
     data = bytearray(weights.read_bytes())

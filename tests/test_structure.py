@@ -12,19 +12,19 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"settings", "schema", "seeds"},
+    {"settings", "build", "schema", "seeds"},
     {"patience", "storage", "media", "where", "progress", "metrics"},
     {"cluster"},
     {"scores"},
     {"conditions"},
     {"models"},
     {"diffusion"},
-    {"sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
+    {"cells", "sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
     {"stages"},
     {"flow"},
     {"evaluation"},
     {"report"},
-    {"run", "train", "datasets", "export"},
+    {"run", "train", "datasets", "export", "search"},
 ]
 RAY = {"flow", "cluster", "metrics", "train", "evaluation"}
 ONLY = {

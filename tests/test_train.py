@@ -12,7 +12,8 @@ from torch import nn
 
 from jobs.cli import compose_config
 from jobs.train import absolute
-from pipeline.settings import Optimiser, Train, build
+from pipeline.build import build
+from pipeline.settings import Optimiser, Train
 from pipeline.train import data, loop
 from pipeline.train.alignment import Alignment, contrastive, recall_at_1
 from pipeline.train.autoencoding import Autoencoding, differences

@@ -1,39 +1,61 @@
-"""The stored columns of a run that its evaluation needs: one entry per row that went well."""
+"""The stored columns of a run that its evaluation needs, one unit at a time.
+
+A unit is a shard of each model of the run: the same inputs under all cells. So everything of an input is met at once,
+and what is kept between units does not grow with them.
+"""
 
 import dataclasses
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import ledger, storage
 from pipeline.ledger import Plan
+from pipeline.patience import patiently
 from pipeline.settings import SettingsError
+
+Group = tuple[str, ...]  # values of the columns by which figures are grouped
+COLUMNS = ("row_id", "source_id", "status", "scores", "embedding", "input_embeddings")
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """N rows as columns."""
+    """N rows that went well, as columns."""
 
-    source_id: tuple[str, ...]
-    group: tuple[tuple[str, ...], ...]  # values of the columns by which figures are grouped
-    scores: dict[str, NDArray[np.float32]]  # [N], NaN where missing
-    embedding: NDArray[np.float32]  # [N, E] of results, in the judge's space
-    reference: NDArray[np.float32]  # [N, E] of reference pictures, NaN where there is none
-    images: tuple[bytes, ...]  # encoded results, if asked for
+    row_id: NDArray[np.str_]  # [N]
+    source_id: NDArray[np.str_]  # [N]
+    groups: tuple[Group, ...]  # [N]
+    scores: NDArray[np.float64]  # [N, S], NaN where missing
+    result: NDArray[np.float32]  # [N, E], in the judge's space
+    reference: NDArray[np.float32]  # [N, E] of the inputs' own result, rows of NaN where there is none
+    conditions: Mapping[str, NDArray[np.float32]]  # other role of the input -> [N, E], rows of NaN where absent
 
-    def take(self, index: Sequence[int]) -> "Rows":
+    @classmethod
+    def joined(cls, pieces: Sequence["Rows"]) -> "Rows":
+        """One after the other."""
+        return cls(
+            np.concatenate([p.row_id for p in pieces]),
+            np.concatenate([p.source_id for p in pieces]),
+            tuple(group for p in pieces for group in p.groups),
+            np.concatenate([p.scores for p in pieces]),
+            np.concatenate([p.result for p in pieces]),
+            np.concatenate([p.reference for p in pieces]),
+            {role: np.concatenate([p.conditions[role] for p in pieces]) for role in pieces[0].conditions},
+        )
+
+    def take(self, index: NDArray[np.intp]) -> "Rows":
         """Some of the rows."""
-        at = list(index)
         return Rows(
-            source_id=tuple(self.source_id[i] for i in at),
-            group=tuple(self.group[i] for i in at),
-            scores={name: values[at] for name, values in self.scores.items()},
-            embedding=self.embedding[at],
-            reference=self.reference[at],
-            images=tuple(self.images[i] for i in at) if self.images else (),
+            self.row_id[index],
+            self.source_id[index],
+            tuple(self.groups[i] for i in index),
+            self.scores[index],
+            self.result[index],
+            self.reference[index],
+            {role: values[index] for role, values in self.conditions.items()},
         )
 
 
@@ -47,31 +69,55 @@ def finished(run: str) -> Plan:
     return plan
 
 
-def collect(run: str, plan: Plan, by: Sequence[str], images: bool) -> Rows:
-    """Read the columns of all objects."""
-    names = ["source_id", "status", "scores", "embedding", "input_embeddings", *by, *(["image"] if images else [])]
-    rows: list[dict[str, Any]] = []
-    for stored in ledger.data_objects(run):
-        with storage.open_parquet(stored.uri) as parquet:
-            if missing := [name for name in by if name not in parquet.schema_arrow.names]:
-                raise SettingsError(f"by={missing[0]}: {stored.uri} has no such column; input.keep=[…] carries columns")
-            rows += [r for r in parquet.read(columns=[*dict.fromkeys(names)]).to_pylist() if r["status"] == "ok"]
-    scores = plan.identity["task"]["scores"]
+def units(plan: Plan) -> list[list[int]]:
+    """The shards of each unit."""
+    models = len(plan.fingerprints)
+    each = plan.shards // models
+    return [[shard + model * each for model in range(models)] for shard in range(each)]
+
+
+@patiently
+def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows:
+    """The rows of one unit that went well. Raises SettingsError for a column that is not there."""
+    table = pa.concat_tables([_table(ledger.shard_uri(run, shard), by) for shard in shards])
+    table = table.filter(pc.field("status") == "ok")
+    task = plan.identity["task"]
+    columns = [[str(v) for v in table[name].to_pylist()] for name in by]
+    embedded = {role: vectors(pc.struct_field(table["input_embeddings"], role)) for role in task["roles"]}
+    result = vectors(table["embedding"])
     return Rows(
-        source_id=tuple(r["source_id"] for r in rows),
-        group=tuple(tuple(str(r[name]) for name in by) for r in rows),
-        scores={s: np.array([_number(r["scores"][s]) for r in rows], np.float32) for s in scores},
-        embedding=np.array([r["embedding"] for r in rows], np.float32),
-        reference=_reference(rows),
-        images=tuple(r["image"]["bytes"] for r in rows) if images else (),
+        row_id=np.array(table["row_id"].to_pylist(), dtype=np.str_),
+        source_id=np.array(table["source_id"].to_pylist(), dtype=np.str_),
+        groups=tuple(zip(*columns, strict=True)) if by else ((),) * table.num_rows,
+        scores=np.stack([_numbers(table["scores"], name) for name in task["scores"]], axis=1),
+        result=result,
+        reference=embedded.pop(task["result"], np.full(result.shape, np.nan, np.float32)),
+        conditions=embedded,
     )
 
 
-def _reference(rows: Sequence[dict[str, Any]]) -> NDArray[np.float32]:
-    found = [(r["input_embeddings"] or {}).get("image") for r in rows]
-    size = len(rows[0]["embedding"]) if rows else 0
-    return np.array([[math.nan] * size if e is None else e for e in found], np.float32).reshape(len(rows), size)
+def _table(uri: str, by: Sequence[str]) -> pa.Table:
+    with storage.open_parquet(uri, read_ahead=False) as parquet:
+        if missing := [name for name in by if name not in parquet.schema_arrow.names]:
+            raise SettingsError(f"by={missing[0]}: {uri} has no such column; input.keep=[…] carries columns")
+        return parquet.read(columns=[*dict.fromkeys([*COLUMNS, *by])])
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _numbers(scores: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    values = pc.struct_field(scores, name).cast(pa.float64())
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
+
+
+def vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of N fixed-size lists as [N, E]; rows of NaN where it is null."""
+    whole = column.combine_chunks()
+    pieces = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
+    return np.concatenate([_vectors(piece) for piece in pieces] or [np.zeros((0, column.type.list_size), np.float32)])
+
+
+def _vectors(piece: pa.FixedSizeListArray) -> NDArray[np.float32]:
+    size = piece.type.list_size
+    flat = piece.values.slice(piece.offset * size, len(piece) * size)
+    out = np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(piece), size).astype(np.float32)
+    out[~np.asarray(piece.is_valid())] = np.nan
+    return out

@@ -1,10 +1,19 @@
-"""Bootstrap intervals over inputs: all rows of an input are drawn together, since they are not independent."""
+"""Intervals over inputs: all rows of an input are drawn, or left out, together, since they are not independent.
+
+Means are bootstrapped. What an input drawn twice would bias, such as a distance between sets, has a delete-group
+jackknife (Kott 2001, "The delete-a-group jackknife"): each of GROUPS groups of inputs is left out once.
+"""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
+
+from pipeline import seeds
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -25,12 +34,12 @@ class Estimate:
 
 
 def mean_by_input(values: NDArray[np.floating], inputs: Sequence[str]) -> NDArray[np.float64]:
-    """Mean of each input's finite values, in order of first appearance; inputs without any are left out."""
+    """Mean of each input's finite values, in order of the inputs' ids; inputs without any are left out."""
     sums: dict[str, list[float]] = {}
     for value, source in zip(values.tolist(), inputs, strict=True):
         if np.isfinite(value):
             sums.setdefault(source, []).append(value)
-    return np.array([np.mean(v) for v in sums.values()])
+    return np.array([np.mean(sums[source]) for source in sorted(sums)])
 
 
 def mean(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> Estimate:
@@ -39,6 +48,17 @@ def mean(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> 
     if not per_input.size:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     return of(lambda index: float(per_input[index].mean()), len(per_input), seed)
+
+
+def share(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> Estimate:
+    """As `mean`, for values in [0, 1]. Where all are 0, or all 1, a bootstrap has no width: the bound on the other
+    side is then the exact one of n inputs that all agree (Clopper and Pearson 1934)."""
+    found = mean(values, inputs, seed)
+    if found.value not in (0, 1):
+        return found
+    least = ((1 - LEVEL) / 2) ** (1 / found.n)
+    low, high = (least, 1.0) if found.value == 1 else (0.0, 1 - least)
+    return dataclasses.replace(found, low=low, high=high)
 
 
 def of(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Estimate:
@@ -50,11 +70,47 @@ def of(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -
 
 
 def jackknife(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Estimate:
-    """As `of`, for statistics that are biased by inputs drawn twice, such as a Frechet distance: each of GROUPS
-    groups of inputs is left out once (delete-group jackknife, Kott 2001)."""
+    """Delete-group jackknife of a statistic of n inputs, given as a function of the indices that are kept."""
     order = np.random.default_rng(seed).permutation(n)
     count = min(GROUPS, n)
     left_out = [statistic(np.sort(np.delete(order, np.arange(g, n, count)))) for g in range(count)]
-    value = statistic(np.arange(n))
-    spread = 1.96 * float(np.sqrt((count - 1) * np.var(left_out)))
+    return jackknifed(statistic(np.arange(n)), left_out, n)
+
+
+def groups(inputs: Sequence[str]) -> NDArray[np.int64]:
+    """Jackknife group of each row, 0 to min(GROUPS, inputs) - 1: inputs are dealt out in the order of their hashes,
+    so that groups are of equal size and the order of the rows is nothing to them."""
+    ranked = sorted(set(inputs), key=lambda source: seeds.digest("jackknife", source))
+    of_input = {source: rank % GROUPS for rank, source in enumerate(ranked)}
+    return np.array([of_input[source] for source in inputs], np.int64)
+
+
+def jackknife_sums(statistic: Callable[[NDArray[np.float64]], float], sums: NDArray[np.float64], n: int) -> Estimate:
+    """Delete-group jackknife of a function of sums over pairs of rows, n inputs in all, without another pass over the
+    pairs. `sums` [S, G, G] holds S sums over the pairs of a row in group g with a row in group h; `statistic` takes
+    their totals [S]. The pairs without group g are all but those in row g or column g."""
+    total = sums.sum((1, 2))
+    left_out = total - sums.sum(2).T - sums.sum(1).T + np.diagonal(sums, axis1=1, axis2=2).T  # [G, S]
+    return jackknifed(float(statistic(total)), [float(statistic(rest)) for rest in left_out], n)
+
+
+def jackknifed(value: float, left_out: Sequence[float], n: int) -> Estimate:
+    """A statistic of n inputs with the interval that its values without each of the groups give."""
+    count = len(left_out)
+    quantile = float(scipy.special.stdtrit(count - 1, (1 + LEVEL) / 2))  # Student's t: few groups
+    spread = quantile * float(np.sqrt((count - 1) * np.var(left_out)))
     return Estimate(value, value - spread, value + spread, n)
+
+
+def inputs_needed(difference: float, deviation: float, power: float = 0.8) -> int:
+    """How many inputs a paired comparison needs to see a mean difference of this size with this probability, in a
+    two-sided t test at 1 - LEVEL; `deviation` is the standard deviation of the inputs' differences.
+
+    n = ((z_(1 - alpha/2) + z_power) deviation / difference)^2 + z_(1 - alpha/2)^2 / 2, rounded up (Guenther 1981,
+    "Sample size formulas for normal theory t tests"); the last term makes up for a deviation that is estimated.
+    """
+    if difference == 0:
+        raise ValueError("no number of inputs shows a difference of 0")
+    normal = NormalDist()
+    level, seen = normal.inv_cdf((1 + LEVEL) / 2), normal.inv_cdf(power)
+    return math.ceil(((level + seen) * deviation / difference) ** 2 + level**2 / 2)

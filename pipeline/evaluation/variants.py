@@ -10,9 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_cie76, rgb2lab
 
+from pipeline import storage
+from pipeline.evaluation import inputs, intervals
+from pipeline.evaluation.collect import Group
+from pipeline.evaluation.inputs import Wanted
+from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation.slices import Slices
+from pipeline.ledger import Plan
 from pipeline.media import Pixels
+from pipeline.settings import Evaluate, SettingsError
 
 DIFFERS = 2.3  # Delta E that a person just sees
+
+
+def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict[str, Estimate]]:
+    """Share of right ones in each slice's sample, if `settings.variants` names the column of families."""
+    column = settings.variants
+    if column is None:
+        return {}
+    with storage.open_parquet(plan.files[0].uri) as parquet:
+        names = parquet.schema_arrow.names
+    if column not in names:
+        raise SettingsError(f"variants={column}: the input has no such column; it has {', '.join(names)}")
+    every = {str(source) for own in kept.values() for source in own.sample.source_id}
+    known = inputs.read(settings.run, plan, inputs.result_side(settings.run), Wanted(every, [column]))
+    family = {source: str(values[column]) for source, values in known.columns.items() if values[column] is not None}
+    made = inputs.results(settings.run, {str(row) for own in kept.values() for row in own.sample.row_id})
+    found = {}
+    for group, own in kept.items():
+        sources = [str(source) for source in own.sample.source_id]
+        pictures = [inputs.picture(made[str(row)]) for row in own.sample.row_id]
+        found[group] = {"variant_right": intervals.mean(right(pictures, sources, family, known.image), sources)}
+    return found
 
 
 def nearest(result: Pixels, family: Sequence[Pixels]) -> int | None:

@@ -45,10 +45,7 @@ class Album:
             return None
 
     def _picture(self, data: bytes) -> Picture:
-        pixels = media.decode_image(data, Bounds())
-        large = max(pixels.shape[:2]) > THUMBNAIL
-        small = _reduced(pixels) if large else media.encode_webp(pixels)
-        src = "data:image/webp;base64," + base64.b64encode(small).decode()
+        src, large = data_uri(data)
         if len(src) > self.left:
             path = self._file(data)
             return Picture(path, path)
@@ -62,6 +59,14 @@ class Album:
         path = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{suffix}"
         self.files[path] = data
         return path
+
+
+def data_uri(data: bytes) -> tuple[str, bool]:
+    """A picture for a page, and whether it had to be reduced to a thumbnail. Raises MediaError."""
+    pixels = media.decode_image(data, Bounds())
+    large = max(pixels.shape[:2]) > THUMBNAIL
+    small = _reduced(pixels) if large else media.encode_webp(pixels)
+    return "data:image/webp;base64," + base64.b64encode(small).decode(), large
 
 
 def _reduced(pixels: media.Pixels) -> bytes:

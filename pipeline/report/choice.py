@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cells import Cell
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Estimate
-from pipeline.plan import Cell
 from pipeline.report import costs
 from pipeline.report.scores import Scores
 
@@ -49,8 +49,8 @@ class Choice:
     cheapest: Standing  # of the best and those alike, the one of fewest forwards, of equal ones the better
 
 
-def choose(scores: Scores, scheduler_config: Mapping[str, Any] | None) -> Choice | None:
-    """None where no row has the score that ranks cells."""
+def choose(scores: Scores, schedules: Mapping[str, Mapping[str, Any] | None]) -> Choice | None:
+    """None where no row has the score that ranks cells. `schedules` are the scheduler configurations of the models."""
     score, sign = scores.best_by, scores.sign(scores.best_by)
     values = {name: scores.by_input(name) for name in scores.names}
     means = {cell: float(np.nanmean(v)) for cell, v in values[score].items() if np.isfinite(v).any()}
@@ -61,7 +61,7 @@ def choose(scores: Scores, scheduler_config: Mapping[str, Any] | None) -> Choice
     for cell in scores.plan.cells:
         own = {name: estimate(v[cell.name]) for name, v in values.items()}
         apart = {} if cell.name == best else {n: estimate(v[cell.name] - v[best]) for n, v in values.items()}
-        forwards = costs.row_forwards(scores.plan, cell, scheduler_config)
+        forwards = costs.row_forwards(scores.plan, cell, schedules[cell.model])
         standings.append(Standing(cell, forwards, own, apart))
     first = next(s for s in standings if s.name == best)
     alike = tuple(s for s in standings if s.name in means and s is not first and not s.told_apart(score))

@@ -128,7 +128,7 @@ def _verdict(d: Difference, sign: int) -> str:
 
 def _differing(both: tuple[Facts, Facts]) -> list[tuple[str, Any, Any]]:
     """(key, value of A, value of B) of the settings that differ."""
-    a, b = ({**repeat.flatten(f.plan.identity), **f.plan.places} for f in both)
+    a, b = (repeat.settings(f.plan) for f in both)
     return [(key, a.get(key, "–"), b.get(key, "–")) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
 
 

@@ -14,13 +14,14 @@ CONTENT = ("model", "judge")  # of a row's provenance: content hashes, which sta
 def section(facts: Facts) -> Section:
     """Settings as JSON, provenance as a table."""
     versions = [{k: v for k, v in p.items() if k not in CONTENT} for p in facts.cost.provenance]
+    models = dict.fromkeys(cell.model for cell in facts.plan.cells)
     values = {
         "command": repeat.command(facts.plan, facts.output),
         "settings": json.dumps(facts.plan.identity, indent=2),
-        "fingerprint": facts.plan.fingerprint,
+        "fingerprints": facts.plan.fingerprints,
         "versions": versions,
-        "hashes": {n: facts.plan.identity["model"][n] for n in CONTENT},
-        "places": facts.plan.places,
+        "models": dict(zip(models, facts.plan.identity["model"]["model"], strict=True)),
+        "judge": (facts.plan.judge, facts.plan.identity["model"]["judge"]),
     }
     tables = {"versions": pa.Table.from_pylist([dict(p) for p in facts.cost.provenance])} if versions else {}
     return Section("configuration", "Exactly what was run", values, {}, tables)

@@ -8,11 +8,10 @@ its cells needs, for all of them, so that a run may have spent more on a cell th
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.cells import Cell
 from pipeline.diffusion.schedulers import SCHEDULERS, make_scheduler
 from pipeline.diffusion.schemes import scheme, subsets
 from pipeline.ledger import Plan
-from pipeline.plan import Cell
-from pipeline.report import sweep
 
 SECOND_ORDER = {"heun"}  # two evaluations a step, one at the last
 
@@ -30,7 +29,7 @@ def row_forwards(plan: Plan, cell: Cell, scheduler_config: Mapping[str, Any] | N
     """
     identity = plan.identity
     branches = len(subsets(identity["guidance"]["scheme"], identity["task"]["conditions"], [cell.guidance]))
-    name, steps = sweep.setting(plan, cell, "scheduler"), sweep.setting(plan, cell, "steps")
+    name, steps = cell.scheduler, cell.steps
     interval = identity["guidance"]["interval"]
     if scheduler_config is None or (interval is None and name in SCHEDULERS):
         return branches * evaluations(name, steps)

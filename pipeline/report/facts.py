@@ -39,7 +39,7 @@ class Facts:
 
     output: str
     plan: Plan
-    model: Model
+    model: Model  # of the best cell
     scores: Scores  # of all rows
     choice: Choice | None  # which cell is best; None where no row has a score
     groups: tuple[Group, ...]  # cells by what the network was allowed to see
@@ -65,8 +65,9 @@ def gather(output: str, plan: Plan) -> Facts:
     """Read the objects twice: columns of figures of all rows, then whole rows of the few that are shown."""
     objects = ledger.data_objects(output)
     figures = pa.concat_tables(_figures(o.uri, number) for number, o in enumerate(objects))
-    scores, model = Scores(plan, figures), find(plan)
-    choice = choose(scores, model.json("scheduler", "scheduler_config.json"))
+    scores = Scores(plan, figures)
+    models = {uri: find(plan, uri) for uri in dict.fromkeys(cell.model for cell in plan.cells)}
+    choice = choose(scores, {uri: m.json("scheduler", "scheduler_config.json") for uri, m in models.items()})
     ranked = scores.ranked()
     chosen = _spread(plan, figures)
     shown = rows.whole(output, plan, {*chosen, *ranked[:SHOWN_EXTREMES], *ranked[-SHOWN_EXTREMES:]})
@@ -77,7 +78,7 @@ def gather(output: str, plan: Plan) -> Facts:
     return Facts(
         output=output,
         plan=plan,
-        model=model,
+        model=models[(choice.best.cell if choice else plan.cells[0]).model],
         scores=scores,
         choice=choice,
         groups=groups(scores, choice),

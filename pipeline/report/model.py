@@ -29,13 +29,10 @@ class Model:
         return found if found and storage.stat_or_none(found) else None
 
 
-def find(plan: Plan) -> Model:
-    """The folder of a run's generator, if it still is what the run was planned with."""
-    uri = plan.places.get("model.path")
-    if uri is None:
-        return Model(None, "the plan does not say where it is")
+def find(plan: Plan, uri: str) -> Model:
+    """A folder of a run's generators, if it still is what the run was planned with."""
     try:
         now = checkpoint.fingerprint(uri)
     except (StorageError, SettingsError) as error:
         return Model(None, str(error))
-    return Model(uri) if now == plan.identity["model"]["model"] else Model(None, f"{uri} holds another model now")
+    return Model(uri) if now in plan.identity["model"]["model"] else Model(None, f"{uri} holds another model now")

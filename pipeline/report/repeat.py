@@ -18,7 +18,7 @@ UNLIKE = {"columns", "model.model", "model.judge"}  # of an identity: derived, o
 
 def command(plan: Plan, output: str) -> str:
     """One line for a shell, which makes the same plan in another output."""
-    wanted = _settings(plan)
+    wanted = settings(plan)
     groups = {"task": wanted["task.name"], "guidance": wanted["guidance.scheme"]}
     groups = {g: c for g, c in groups.items() if (CONF / g / f"{c}.yaml").is_file()}
     given = defaults(groups)
@@ -27,11 +27,13 @@ def command(plan: Plan, output: str) -> str:
     return shlex.join(["python", "jobs/generate.py", *chosen, *typed, f"output={text(output)}"])
 
 
-def _settings(plan: Plan) -> dict[str, Any]:
+def settings(plan: Plan) -> dict[str, Any]:
     """Dotted keys as a person types them -> values."""
     flat = flatten(plan.identity)
     kept = {_typed(k): v for k, v in flat.items() if k not in UNLIKE and k.split(".")[0] != "columns"}
-    return {**kept, **plan.places}
+    models = list(dict.fromkeys(cell.model for cell in plan.cells))
+    many = {"sweep.model": models} if len(models) > 1 else {"model.path": models[0]}
+    return {**kept, **many, "model.judge": plan.judge}
 
 
 def _typed(key: str) -> str:

@@ -1,16 +1,11 @@
-"""The axes of a run's sweep, read from its plan alone, whatever was swept: weights, drop, or any other key.
-
-Cells stand in a plan in the order of the product of the sweep's values (plan.py), so that the values of a cell
-need not be read out of its name.
-"""
+"""The axes of a run's sweep, read from the cells of its plan: weights, and any other field that was swept."""
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.cells import Cell
 from pipeline.ledger import Plan
-from pipeline.plan import Cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,26 +29,27 @@ class Axis:
 
 def values(plan: Plan) -> dict[str, dict[str, Any]]:
     """Cell name -> swept key -> value, for all cells."""
-    swept = {key: [_frozen(v) for v in options] for key, options in plan.identity["sweep"].items()}
-    combinations = itertools.product(*swept.values())
-    return {
-        cell.name: dict(zip(swept, chosen, strict=True)) for cell, chosen in zip(plan.cells, combinations, strict=True)
-    }
+    keys = list(plan.identity["sweep"])
+    if len({cell.model for cell in plan.cells}) > 1:
+        keys = ["model", *keys]  # an identity knows models by their content
+    return {cell.name: {key: _value(cell, key) for key in keys} for cell in plan.cells}
+
+
+def _value(cell: Cell, key: str) -> Any:
+    weight = key.removeprefix("guidance.")
+    return cell.guidance[weight] if weight != key else getattr(cell, key)
 
 
 def axes(plan: Plan) -> tuple[Axis, ...]:
     """Axes of the sweep: numbers first, the longest first."""
-    found = [_axis(key, options) for key, options in plan.identity["sweep"].items() if len(options) > 1]
-    return tuple(sorted(found, key=lambda a: (not a.numeric, -len(a.values))))
+    at = list(values(plan).values())
+    found = [_axis(key, tuple(dict.fromkeys(v[key] for v in at))) for key in at[0]]
+    return tuple(sorted((a for a in found if len(a.values) > 1), key=lambda a: (not a.numeric, -len(a.values))))
 
 
-def _axis(key: str, options: Any) -> Axis:
-    axis = Axis(key, tuple(map(_frozen, options)))
-    return Axis(key, tuple(sorted(axis.values))) if axis.numeric else axis
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _axis(key: str, options: tuple[Any, ...]) -> Axis:
+    axis = Axis(key, options)
+    return Axis(key, tuple(sorted(options))) if axis.numeric else axis
 
 
 def label(value: Any) -> str:
@@ -61,11 +57,6 @@ def label(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "+".join(map(str, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value).rsplit("/", 1)[-1]
-
-
-def setting(plan: Plan, cell: Cell, key: str) -> Any:
-    """What a cell has for a key that may be swept: its own value, else the run's."""
-    return values(plan)[cell.name].get(key, plan.identity[key])
 
 
 def plane(plan: Plan, fixed: str) -> tuple[tuple[Axis, ...], Mapping[tuple[Any, ...], str]]:

@@ -31,6 +31,9 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.first + other.first, self.second + other.second)
 
+    def __sub__(self, other: "Moments") -> "Moments":
+        return Moments(self.n - other.n, self.first - other.first, self.second - other.second)
+
     @property
     def mean(self) -> Matrix:
         """[D]."""

@@ -34,13 +34,14 @@ class Encode:
         device = choose_device(settings.actors.gpus_per_encoder > 0)
         folder = str(checkpoint.fetch_planned(settings.model.path, job.provenance["model"]))
         context = EncoderContext(folder, device)
+        self.encoded = 0  # values that went through an encoder
         self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in settings.task.encoders.items()}
         self.judge = Clip.load(str(checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])), device)
 
     @torch.no_grad()
     def __call__(self, block: pa.Table) -> pa.Table:
         """The block with columns `<condition>.*`, `judge.<role>`, `present.<role>` and filled-in errors."""
-        began = time.monotonic()
+        began, encoded = time.monotonic(), self.encoded
         values, errors = decode(block, self.settings.task.roles, self.settings.task.conditions)
         added: dict[str, Any] = {}
         for name, encoder in self.encoders.items():
@@ -51,11 +52,13 @@ class Encode:
         table = block.set_column(block.column_names.index("error"), "error", pa.array(errors, schema.ERROR))
         for name, array in added.items():
             table = table.append_column(name, array)
+        table = table.append_column("encoded", pa.array([self.encoded - encoded] * len(table)))
         return table.append_column("seconds.encode", pa.array([time.monotonic() - began] * len(table)))
 
     def _batched(self, encoder: Encoder, values: Sequence[Any]) -> Condition:
         """Evidence of all values, in batches of the settings' size; the last one is padded with missing values."""
         size = self.settings.batch_size
+        self.encoded += len(values)
         padded = [*values, *[None] * (-len(values) % size)]
         found = [encoder(padded[i : i + size]) for i in range(0, len(values), size)]
         joined = Condition(
@@ -74,15 +77,15 @@ class Encode:
         rows: list[Tensor] = []
         for start in range(0, len(values), size):
             batch = padded[start : start + size]
-            embedded = self._judge_texts(batch) if kind == "text" else self._judge_pictures(batch)
+            embedded = embed(self.judge, kind, batch)
             rows.append(embedded.cpu() * torch.tensor([[v is not None] for v in batch]))
         return torch.cat(rows)[: len(values)].numpy()
 
-    def _judge_texts(self, texts: Sequence[str | None]) -> Tensor:
-        return self.judge.embed_texts([t or "" for t in texts])[2]
 
-    def _judge_pictures(self, pictures: Sequence[media.Pixels | None]) -> Tensor:
-        side = self.judge.image_size
-        white = np.full((side, side, 3), 255, np.uint8)
-        fitted = [white if p is None else media.as_rgb(media.fit(p, side)) for p in pictures]
-        return self.judge.embed_images(to_unit(fitted))
+def embed(judge: Clip, kind: str, values: Sequence[Any]) -> Tensor:
+    """Embeddings [B, E] in the judge's space of B decoded values of one kind of media; of padding where one is None."""
+    if kind == "text":
+        return judge.embed_texts([v or "" for v in values])[2]
+    side = judge.image_size
+    white = np.full((side, side, 3), 255, np.uint8)
+    return judge.embed_images(to_unit([white if v is None else media.as_rgb(media.fit(v, side)) for v in values]))

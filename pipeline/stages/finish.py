@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import ledger, media, schema
+from pipeline.cells import Cell
 from pipeline.media import Pixels
-from pipeline.plan import Cell
 from pipeline.schema import Error
 from pipeline.scores import Sample
 from pipeline.scores.select import select
@@ -21,6 +21,7 @@ from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
 from pipeline.stages.decode import DECODERS
 
+FACTS = ("shard", "encoded", "forwards", "sampler")  # columns that say how the shard came about
 KEEP = "keep."  # prefix of the columns that pass through
 
 
@@ -34,11 +35,10 @@ class Finish:
         self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """The shard's output rows; the table's metadata holds its number, times and forwards of the network."""
+        """The shard's output rows; the table's metadata holds FACTS and the stages' times."""
         began = time.monotonic()
-        shard = block["shard"].drop_null()[0].as_py()
         table = self._table(block)
-        facts = {"shard": shard, "seconds": _seconds(block, began), "forwards": block["forwards"][0].as_py()}
+        facts = {name: block[name].drop_null()[0].as_py() for name in FACTS} | {"seconds": _seconds(block, began)}
         return table.replace_schema_metadata({**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()})
 
     def _table(self, block: pa.Table) -> pa.Table:
@@ -58,7 +58,8 @@ class Finish:
         for row, chosen in zip(rows, self._selected(rows), strict=True):
             row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
-        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], sorted(self.job.provenance))
+        provenance = sorted([*self.job.provenance, "scheduler", "steps"])
+        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], provenance)
         declared = schema.output(self.settings.task.result, names, embeddings.shape[1], kept)
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
 
@@ -72,11 +73,12 @@ class Finish:
 
     def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
         """Columns that say how the row came about."""
+        made = self.cells[cell]
         return {
             "status": "failed" if error else "ok",
             "error": error,
-            "guidance": dict(self.cells[cell].guidance),
-            "provenance": dict(self.job.provenance),
+            "guidance": dict(made.guidance),
+            "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
         }
 
     def _result(self, pixels: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:

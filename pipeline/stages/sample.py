@@ -1,9 +1,11 @@
 """Sample: draw every planned row of a shard, decode it, and embed it for the judge, all on one device.
 
-Batches have one fixed shape: the plan's order, cut every `batch_size` rows, the last padded. A row that has
-failed keeps its place as padding, so the others' bytes stay what they would have been without it.
+Batches have one fixed shape: the rows that share scheduler and steps, in the plan's order, cut every `batch_size`
+rows, the last padded. A row that has failed keeps its place, so the others' bytes stay what they would have been.
 """
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import ledger, media, metrics, schema
+from pipeline.cells import Cell
 from pipeline.conditions import Conditions
 from pipeline.conditions.clip import Clip, to_unit
 from pipeline.diffusion import guidance
@@ -22,7 +25,6 @@ from pipeline.diffusion.sampler import Denoiser, Guide, sample
 from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models import checkpoint
-from pipeline.plan import Cell
 from pipeline.schema import Error
 from pipeline.settings import resolve
 from pipeline.stages import Job, failure
@@ -31,7 +33,7 @@ from pipeline.stages.device import choose_device
 from pipeline.stages.evidence import condition
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PADDING = {"source": 0, "cell": "", "seed": 0}
+PADDING = {"source": 0, "seed": 0}
 
 
 class Sample:
@@ -40,6 +42,7 @@ class Sample:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
         self.settings = settings = job.settings
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.device = choose_device(settings.actors.gpus_per_sampler > 0)
         folder = checkpoint.fetch_planned(settings.model.path, job.provenance["model"])
         self.denoiser: Denoiser = resolve(settings.task.backend)(folder, self.device, DTYPES[settings.model.dtype])
@@ -64,7 +67,8 @@ class Sample:
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
         own |= {"pixels": column(pixels), "embedding": column(np.nan_to_num(embeddings))}
         own["error"] = pa.array(errors, schema.ERROR)
-        own |= {"seconds.sample": [time.monotonic() - began] * len(rows), "forwards": [forwards] * len(rows)}
+        spent = {"seconds.sample": time.monotonic() - began, "forwards": forwards, "sampler": self.name}
+        own |= {name: [value] * len(rows) for name, value in spent.items()}
         heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
         dropped = ["planned", "error", *_evidence_columns(block, self.modalities)]
         source = [r["source"] for r in rows]
@@ -79,32 +83,34 @@ class Sample:
         """(pixels [R, H, W, 3], embeddings [R, E], rows put through the network) of all planned rows."""
         size, pictures, embeddings, forwards = self.settings.batch_size, [], [], 0
         side = self.judge.image_size
-        for start in range(0, len(rows), size):
-            batch = [*rows[start : start + size]]
-            batch += [PADDING] * (size - len(batch))
+        places = batches([self.cells[r["cell"]].loop for r in rows], size)
+        for chosen in places:
+            batch = [rows[i] for i in chosen]
+            batch += [{**PADDING, "cell": batch[0]["cell"]}] * (size - len(batch))
             drawn, used = self._batch(evidence, batch)
             pixels = (drawn * 255).round().nan_to_num().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-            pictures.append(pixels)
+            pictures.append(pixels[: len(chosen)])
             # The judge sees what is stored, fitted as the inputs are (stages/encode.py).
             embedded = self.judge.embed_images(to_unit([media.fit(p, side) for p in pixels])).cpu()
             finite = drawn.flatten(1).isfinite().all(1).cpu()
-            embeddings.append(torch.where(finite[:, None], embedded, torch.nan))
+            embeddings.append(torch.where(finite[:, None], embedded, torch.nan)[: len(chosen)])
             forwards += used
-        return np.concatenate(pictures)[: len(rows)], torch.cat(embeddings)[: len(rows)].numpy(), forwards
+        order = np.argsort(np.concatenate(places))
+        return np.concatenate(pictures)[order], torch.cat(embeddings).numpy()[order], forwards
 
     def _batch(self, evidence: Conditions, batch: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, int]:
-        """Pictures [B, 3, H, W] in [0, 1] of one batch of the static shape."""
-        cells = [self.cells.get(r["cell"]) or next(iter(self.cells.values())) for r in batch]
+        """Pictures [B, 3, H, W] in [0, 1] of one batch of the static shape, and the rows put through the network."""
+        cells = [self.cells[r["cell"]] for r in batch]
         index = torch.tensor([r["source"] for r in batch])
         conditions = {
             m: c.rows(index).withhold(torch.tensor([m in cell.drop for cell in cells])) for m, c in evidence.items()
         }
         chosen = self.settings.guidance
         branches = guidance.branches(chosen.scheme, self.modalities, self.subsets, [c.guidance for c in cells])
-        scheduler = make_scheduler(self.settings.scheduler, self.denoiser.scheduler_config)
+        scheduler = make_scheduler(cells[0].scheduler, self.denoiser.scheduler_config)
         noise = generators([r["seed"] for r in batch])
         guide = Guide(branches, chosen.interval)
-        drawn = sample(self.denoiser, conditions, noise, scheduler, self.settings.steps, guide)
+        drawn = sample(self.denoiser, conditions, noise, scheduler, cells[0].steps, guide)
         return self.denoiser.decode(drawn.x_0), drawn.forwards
 
     def _errors(
@@ -114,6 +120,14 @@ class Sample:
         finite = [bool(np.isfinite(e).all()) for e in embeddings]
         bad = failure("sample", FloatingPointError("the result is not finite"))
         return [inputs[r["source"]] or (None if good else bad) for r, good in zip(rows, finite, strict=True)]
+
+
+def batches(loops: Sequence[tuple[str, int]], size: int) -> list[list[int]]:
+    """Places of the rows that go through a sampling loop together, at most `size` of them, in the plan's order."""
+    places: dict[tuple[str, int], list[int]] = {}
+    for place, loop in enumerate(loops):
+        places.setdefault(loop, []).append(place)
+    return [own[start : start + size] for own in places.values() for start in range(0, len(own), size)]
 
 
 def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline.settings import Optimiser, Train, build, resolve
+from pipeline.build import build
+from pipeline.settings import Optimiser, Train, resolve
 from pipeline.train.data import Batch, batches
 
 

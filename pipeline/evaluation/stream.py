@@ -1,0 +1,97 @@
+"""A run, read once into the slices of `slices.py`: pieces of it side by side on Ray, or here if it is small.
+
+Memory does not depend on the number of rows: a piece holds BATCH_ROWS of them at a time.
+"""
+
+import functools
+import itertools
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from pipeline import cluster, progress
+from pipeline.evaluation.collect import Group, Rows, finished, read, units
+from pipeline.evaluation.slices import Slices, merge, same_but_first_cell, slices
+from pipeline.ledger import Plan
+from pipeline.settings import Evaluate, RunError
+
+BATCH_ROWS = 4096
+LOCAL_ROWS = 50_000  # below, a run is read before Ray would have started
+PIECE_ROWS = 16_000  # on Ray: what a worker reads before it hands over its slices
+
+
+def gather(settings: Evaluate, plan: Plan) -> Slices:
+    """The slices of a finished run."""
+    with progress.bar("shards", len(units(plan))) as advance:
+        found = merge(_counted(_pieces(settings, plan), advance))
+    return {group: found[group] for group in sorted(found, key=_order(settings.by, plan))}
+
+
+def _counted(pieces: Iterable[tuple[Slices, int]], advance: progress.Advance) -> Iterator[Slices]:
+    for piece, count in pieces:
+        yield piece
+        advance(count, "")
+
+
+def _pieces(settings: Evaluate, plan: Plan) -> Iterator[tuple[Slices, int]]:
+    """(slices, units) of each piece of the run."""
+    every = units(plan)
+    if plan.rows <= LOCAL_ROWS:
+        yield of_units(settings, plan, every), len(every)
+        return
+    import ray
+
+    with cluster.connected(settings.cluster):
+        count = min(len(every), max(-(-plan.rows // PIECE_ROWS), int(2 * ray.cluster_resources()["CPU"])))
+        bounds = [len(every) * k // count for k in range(count + 1)]
+        items = [{"first": a, "last": b} for a, b in itertools.pairwise(bounds)]
+        work = functools.partial(_piece, settings=settings)
+        try:
+            for item in ray.data.from_items(items, override_num_blocks=count).map(work).iter_rows():
+                yield pickle.loads(item["slices"]), item["units"]  # noqa: S301 - it comes from our own worker
+        except cluster.faults() as error:
+            raise RunError(cluster.cause(error)) from error
+
+
+def _piece(item: dict[str, int], settings: Evaluate) -> dict[str, Any]:
+    plan = finished(settings.run)
+    own = units(plan)[item["first"] : item["last"]]
+    return {"slices": pickle.dumps(of_units(settings, plan, own)), "units": len(own)}
+
+
+def of_units(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Slices:
+    """The slices of some units of a run."""
+    cells = [cell.name for cell in plan.cells]
+    baseline = functools.partial(same_but_first_cell, by=settings.by, cells=cells)
+    return merge(slices(rows, baseline) for rows in _batches(_read(settings, plan, every)))
+
+
+def _read(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Iterator[Rows]:
+    if settings.features is None:
+        yield from (read(settings.run, plan, shards, settings.by) for shards in every)
+        return
+    from pipeline.evaluation import features
+
+    network = features.load(settings.features)
+    for shards in every:
+        yield features.replaced(read(settings.run, plan, shards, settings.by), settings.run, plan, shards, network)
+
+
+def _batches(pieces: Iterable[Rows]) -> Iterator[Rows]:
+    """The same rows in larger pieces: matrices of moments cost the same for one row as for thousands."""
+    held: list[Rows] = []
+    for rows in pieces:
+        held.append(rows)
+        if sum(len(r.row_id) for r in held) >= BATCH_ROWS:
+            yield Rows.joined(held)
+            held = []
+    if held:
+        yield Rows.joined(held)
+
+
+def _order(by: Sequence[str], plan: Plan) -> Callable[[Group], Any]:
+    """Cells in the order of the sweep, everything else by its name."""
+    rank = {cell.name: number for number, cell in enumerate(plan.cells)}
+    return lambda group: tuple(
+        (rank[value], "") if name == "cell" else (0, value) for name, value in zip(by, group, strict=True)
+    )

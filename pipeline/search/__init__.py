@@ -1,0 +1,1 @@
+"""Retrieval over finished runs, by the embeddings that stand in their objects."""

@@ -1,0 +1,80 @@
+"""The few rows that were found, whole: what stands of them in the output, and the media that they were made from."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import ledger
+from pipeline.ledger import Plan
+from pipeline.patience import StorageError
+from pipeline.search.exact import Found
+from pipeline.stages.load import Reader
+from pipeline.storage import Stored
+
+Places = dict[str, tuple[int, int]]  # row id -> number of its input file, row there
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    """One answer, as it is shown."""
+
+    rank: int  # from 1
+    similarity: float
+    row_id: str
+    source_id: str
+    cell: str
+    scores: Mapping[str, float | None]
+    result: Any  # cell of the output's column of results
+    inputs: Mapping[str, Any]  # role -> cell of the input, encoded; nothing where the input file is gone
+
+    @property
+    def text(self) -> str:
+        """The input's text."""
+        return self.inputs.get("text") or ""
+
+
+def hits(run: str, plan: Plan, objects: Sequence[Stored], found: Sequence[Found]) -> list[Hit]:
+    """What was found, in that order. Each object is read once, a few hundred rows at a time."""
+    result = plan.identity["task"]["result"]
+    columns = ("row_id", "source_id", "cell", "scores", result)
+    rows: dict[str, dict[str, Any]] = {}
+    places: Places = {}
+    for number in dict.fromkeys(f.object for f in found):
+        here = sorted(f.row for f in found if f.object == number)
+        own = Reader(objects[number], {name: name for name in columns}).rows(here).to_pylist()
+        rows |= {r["row_id"]: {**r, "result": r[result]} for r in own}
+        places |= _places(run, plan, objects[number], [r["row_id"] for r in own])
+    inputs = _inputs(plan, places)
+    names = ("row_id", "source_id", "cell", "scores", "result")
+    shown = ({**{n: rows[f.row_id][n] for n in names}, "inputs": inputs.get(f.row_id, {})} for f in found)
+    return [Hit(rank, f.similarity, **values) for rank, (f, values) in enumerate(zip(found, shown, strict=True), 1)]
+
+
+def _places(run: str, plan: Plan, stored: Stored, row_ids: Sequence[str]) -> Places:
+    """Where the inputs of some rows of one object stand."""
+    shard = int(stored.uri.rsplit("/", 1)[-1].removesuffix(".parquet"))
+    planned = ledger.shard_rows(run, plan, shard)
+    return {
+        r["row_id"]: (r["file"], r["row"])
+        for r in planned.filter(pc.field("row_id").isin(pa.array(row_ids, pa.string()))).to_pylist()
+    }
+
+
+def _inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
+    """Row id -> its input by role; without the rows of files that are other ones now, or gone."""
+    given = plan.identity["input"]["columns"]
+    columns = {role: name for role in plan.identity["task"]["roles"] if (name := given.get(role))}
+    found: dict[str, dict[str, Any]] = {}
+    for number, file in enumerate(plan.files):
+        wanted = sorted({row for at, row in places.values() if at == number})
+        if not wanted:
+            continue
+        try:
+            media = dict(zip(wanted, Reader(file, columns).rows(wanted).to_pylist(), strict=True))
+        except StorageError:
+            continue
+        found |= {name: media[row] for name, (at, row) in places.items() if at == number}
+    return found

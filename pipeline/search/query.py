@@ -1,0 +1,81 @@
+"""What is searched for: a text, a picture or a sketch, embedded by the judge of the run, or a row of the run."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline import ledger, media, storage
+from pipeline.ledger import Plan
+from pipeline.models import checkpoint
+from pipeline.settings import Search, SettingsError
+from pipeline.stages.decode import DECODERS
+
+MEDIA = ("text", "image", "sketch")  # keys of the settings, each the kind of media of its value
+ROW = "row"
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """A query in the judge's space."""
+
+    kind: str  # one of MEDIA, or "row"
+    given: str  # as it was typed: the text, the file's name, the row's id
+    vector: NDArray[np.float16]  # [E], rounded as the stored ones are
+    shown: Any  # the encoded medium, None for a text
+
+
+def read(settings: Search, plan: Plan) -> Query:
+    """The one query that the settings hold. Raises SettingsError for none or several, and for unusable ones."""
+    given = {kind: value for kind in (*MEDIA, ROW) if (value := getattr(settings, kind)) is not None}
+    if len(given) != 1:
+        said = f", not {' and '.join(f'{kind}=' for kind in given)}" if given else ""
+        raise SettingsError(f"give one of {', '.join(f'{kind}=' for kind in (*MEDIA, ROW))}{said}")
+    [(kind, value)] = given.items()
+    return _stored(settings.run, plan, value) if kind == ROW else _embedded(settings.judge, plan, kind, value)
+
+
+def _stored(run: str, plan: Plan, row_id: str) -> Query:
+    """The result of a row, by its stored embedding: no model is loaded."""
+    result = plan.identity["task"]["result"]
+    for shard, planned in ledger.planned(run, plan):
+        if pc.index(planned["row_id"], row_id).as_py() >= 0:
+            with storage.open_parquet(ledger.shard_uri(run, shard)) as parquet:
+                table = parquet.read(columns=["row_id", "embedding", result])
+            [row] = table.filter(pc.field("row_id") == row_id).to_pylist()
+            if row["embedding"] is None:
+                raise SettingsError(f"row={row_id} failed in this run: it has no result to search with")
+            return Query(ROW, row_id, np.array(row["embedding"], np.float16), row[result])
+    raise SettingsError(f"row={row_id} is not a row of this run; take a row_id of its output")
+
+
+def _embedded(judge: str, plan: Plan, kind: str, value: str) -> Query:
+    """A medium from outside, decoded within bounds and embedded as the inputs of the run were."""
+    _check_judge(judge, plan.identity["model"]["judge"])
+    raw: Any = value if kind == "text" else storage.read(value)
+    try:
+        decoded = DECODERS[kind](raw)
+    except media.MediaError as error:
+        raise SettingsError(f"{kind}={value} {error}") from error
+    if decoded is None:
+        raise SettingsError(f"{kind}={value} is empty")
+    return Query(kind, value, _vector(judge, kind, decoded), None if kind == "text" else raw)
+
+
+def _vector(judge: str, kind: str, decoded: Any) -> NDArray[np.float16]:
+    from pipeline.conditions.clip import Clip
+    from pipeline.stages.encode import embed
+
+    clip = Clip.load(str(checkpoint.fetch(judge)))
+    return embed(clip, kind, [decoded])[0].numpy().astype(np.float16)
+
+
+def _check_judge(judge: str, expected: str) -> None:
+    found = checkpoint.fingerprint(judge)
+    if found != expected:
+        raise SettingsError(
+            f"judge={judge} is another model ({found}) than the judge of this run ({expected}); "
+            "name that one, or search with row=ROW_ID, which needs no model"
+        )
