@@ -158,6 +158,7 @@ def test_the_command_makes_the_same_plan_again(models: Models, pairs: str, tmp_p
 
 
 HARD = ["plain", "with space", 'quo"te', "it's", "back\\slash", "end\\", "a,b", "null", "1", ""]
+HARD += ["/abs/p-a.th", "s3://b/c", "starter:samples/x.parquet", "a%b+c@d"]
 
 
 @pytest.mark.parametrize("value", HARD)

@@ -20,9 +20,9 @@ def section(facts: Facts) -> Section:
     swept = choice is not None and len(facts.plan.cells) > 1
     values = {
         "question": question(facts),
-        "headline": choice.cheapest.name if choice and swept else "",
+        "headline": headline(choice) if choice and swept else "",
         "sentences": [s for s in (answer(facts), modalities.sentence(facts), *tradeoffs(facts)) if s],
-        "examples": examples(facts, choice.cheapest.name if choice else ""),
+        "examples": examples(facts, choice.best.name if choice else ""),
     }
     return Section("answer", "Answer", values)
 
@@ -35,6 +35,14 @@ def question(facts: Facts) -> str:
         return f"What came of {inputs}, generated from {words.listed(_conditions(facts))}?"
     axes = "; ".join(f"{a.title}: {', '.join(map(sweep.label, a.values))}" for a in sweep.axes(plan))
     return f"Which of {len(plan.cells)} settings ({axes}) should I use? Each had the same {inputs} and the same noise."
+
+
+def headline(choice: Choice) -> str:
+    """The best cell, and a cheaper one that these inputs cannot tell from it: which is not yet equal."""
+    if choice.cheapest.forwards == choice.best.forwards:
+        return f"Best: {choice.best.name}."
+    n = max(mean.n for mean in choice.best.means.values())
+    return f"Best: {choice.best.name}. Cheaper, and as good as far as n = {n:,} can tell: {choice.cheapest.name}."
 
 
 def answer(facts: Facts) -> str:

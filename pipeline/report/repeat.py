@@ -11,7 +11,7 @@ import yaml
 from pipeline.ledger import Plan
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
-PLAIN = re.compile(r"[A-Za-z_][\w./:@%+-]*|s3://[\w./-]+")
+PLAIN = re.compile(r"[A-Za-z_/][\w./:@%+-]*")
 WORDS = {"null", "true", "false", "nan", "inf"}  # text that Hydra would not read as text
 UNLIKE = {"columns", "model.model", "model.judge"}  # of an identity: derived, or known by content alone
 
