@@ -66,7 +66,7 @@ def _figures(
     found = {"nearest_training": intervals.mean(similar, sources)}
     if real.size:
         found["nearest_training_real"] = intervals.mean(real, [str(i) for i in range(len(real))])
-        found["near_duplicates"] = intervals.mean((similar > level).astype(np.float64), sources)
+        found["near_duplicates"] = intervals.share((similar > level).astype(np.float64), sources)
     return found
 
 

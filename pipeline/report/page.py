@@ -24,6 +24,7 @@ from pipeline.report import (
     charts,
     configuration,
     distributions,
+    evaluated,
     facts,
     files,
     gallery,
@@ -46,6 +47,7 @@ SECTIONS: tuple[Make, ...] = (
     pareto.section,
     modalities.section,
     distributions.section,
+    evaluated.section,
     gallery.sheet,
     gallery.extremes,
     tsne.section,
@@ -68,6 +70,11 @@ def write_report(output: str, plan: Plan) -> str:
     storage.put(storage.join(folder, "figures.json"), (json.dumps(numbers(found), indent=1) + "\n").encode())
     storage.put(storage.join(folder, "index.html"), page.encode())
     return storage.join(folder, "index.html")
+
+
+def stands(output: str) -> bool:
+    """Whether a run has a page."""
+    return storage.stat_or_none(storage.join(output, "report", "index.html")) is not None
 
 
 def render(template: str, pictures: album.Album, **values: Any) -> str:

@@ -10,7 +10,8 @@ from pipeline import ledger, storage
 from pipeline.ledger import Plan
 from pipeline.patience import StorageError, patiently
 from pipeline.stages.load import Reader
-from pipeline.storage import Stored
+
+Places = Mapping[str, tuple[int, int]]  # row id -> number of its input file, row there
 
 
 @patiently
@@ -45,22 +46,24 @@ def whole(output: str, plan: Plan, wanted: Collection[str]) -> dict[str, dict[st
 
 def _attach_inputs(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Give each row the cells of its input, by role."""
-    identity = plan.identity
-    columns = {r: c for r in identity["task"]["roles"] if (c := identity["input"]["columns"].get(r))}
-    for number, file in enumerate(plan.files):
-        places = sorted({r["row"] for r in rows if r["file"] == number})
-        if not places:
+    found = inputs(plan, {r["row_id"]: (r["file"], r["row"]) for r in rows})
+    for row in rows:
+        row["inputs"] = {**dict.fromkeys(plan.identity["task"]["roles"]), **found.get(row["row_id"], {})}
+
+
+def inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
+    """Row id -> its input by role; without the rows of files that are other ones now, or gone: results stand all
+    the same."""
+    given = plan.identity["input"]["columns"]
+    columns = {role: name for role in plan.identity["task"]["roles"] if (name := given.get(role))}
+    found: dict[str, dict[str, Any]] = {}
+    for number, file in enumerate(plan.files if columns else ()):
+        wanted = sorted({row for at, row in places.values() if at == number})
+        if not wanted:
             continue
-        media = dict(zip(places, _media(file, columns, places), strict=True))
-        for row in rows:
-            if row["file"] == number:
-                row["inputs"] = {**dict.fromkeys(identity["task"]["roles"]), **media[row["row"]]}
-
-
-def _media(file: Stored, columns: Mapping[str, str], places: Sequence[int]) -> list[dict[str, Any]]:
-    """Rows of an input file; nothing where the file is another one now, or gone: the results stand all the same."""
-    try:
-        found: list[dict[str, Any]] = Reader(file, columns).rows(list(places)).to_pylist() if columns else []
-    except StorageError:
-        found = []
-    return found or [{} for _ in places]
+        try:
+            media = dict(zip(wanted, Reader(file, columns).rows(wanted).to_pylist(), strict=True))
+        except StorageError:
+            continue
+        found |= {name: media[row] for name, (at, row) in places.items() if at == number}
+    return found

@@ -9,12 +9,11 @@ import pyarrow.compute as pc
 
 from pipeline import ledger
 from pipeline.ledger import Plan
-from pipeline.patience import StorageError
+from pipeline.report import rows
+from pipeline.report.rows import Places
 from pipeline.search.exact import Found
 from pipeline.stages.load import Reader
 from pipeline.storage import Stored
-
-Places = dict[str, tuple[int, int]]  # row id -> number of its input file, row there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +39,17 @@ def hits(run: str, plan: Plan, objects: Sequence[Stored], found: Sequence[Found]
     """What was found, in that order. Each object is read once, a few hundred rows at a time."""
     result = plan.identity["task"]["result"]
     columns = ("row_id", "source_id", "cell", "scores", result)
-    rows: dict[str, dict[str, Any]] = {}
-    places: Places = {}
+    shown: dict[str, dict[str, Any]] = {}
+    places: dict[str, tuple[int, int]] = {}
     for number in dict.fromkeys(f.object for f in found):
         here = sorted(f.row for f in found if f.object == number)
         own = Reader(objects[number], {name: name for name in columns}).rows(here).to_pylist()
-        rows |= {r["row_id"]: {**r, "result": r[result]} for r in own}
+        shown |= {r["row_id"]: {**r, "result": r[result]} for r in own}
         places |= _places(run, plan, objects[number], [r["row_id"] for r in own])
-    inputs = _inputs(plan, places)
+    inputs = rows.inputs(plan, places)
     names = ("row_id", "source_id", "cell", "scores", "result")
-    shown = ({**{n: rows[f.row_id][n] for n in names}, "inputs": inputs.get(f.row_id, {})} for f in found)
-    return [Hit(rank, f.similarity, **values) for rank, (f, values) in enumerate(zip(found, shown, strict=True), 1)]
+    values = ({**{n: shown[f.row_id][n] for n in names}, "inputs": inputs.get(f.row_id, {})} for f in found)
+    return [Hit(rank, f.similarity, **v) for rank, (f, v) in enumerate(zip(found, values, strict=True), 1)]
 
 
 def _places(run: str, plan: Plan, stored: Stored, row_ids: Sequence[str]) -> Places:
@@ -61,20 +60,3 @@ def _places(run: str, plan: Plan, stored: Stored, row_ids: Sequence[str]) -> Pla
         r["row_id"]: (r["file"], r["row"])
         for r in planned.filter(pc.field("row_id").isin(pa.array(row_ids, pa.string()))).to_pylist()
     }
-
-
-def _inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
-    """Row id -> its input by role; without the rows of files that are other ones now, or gone."""
-    given = plan.identity["input"]["columns"]
-    columns = {role: name for role in plan.identity["task"]["roles"] if (name := given.get(role))}
-    found: dict[str, dict[str, Any]] = {}
-    for number, file in enumerate(plan.files):
-        wanted = sorted({row for at, row in places.values() if at == number})
-        if not wanted:
-            continue
-        try:
-            media = dict(zip(wanted, Reader(file, columns).rows(wanted).to_pylist(), strict=True))
-        except StorageError:
-            continue
-        found |= {name: media[row] for name, (at, row) in places.items() if at == number}
-    return found
