@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -139,6 +140,22 @@ def test_gpus_that_are_not_there_are_named(models: Models, pairs: str, tmp_path:
     assert flow.sized(Actors(3, None, 0.5, 1, 0.0, 1, autoscaling=True)) == 3  # they wait for their nodes
     with pytest.raises(SettingsError, match=r"needs actors\.samplers"):
         flow.sized(Actors(0, None, 0.5, 1, 0.0, 1, autoscaling=True))
+
+
+def test_each_actor_loads_each_model_once(models: Models, pairs: str, tmp_path: Path) -> None:
+    other = shutil.copytree(models["path"], tmp_path / "other")
+    (other / "README.md").write_text("other content, another model\n")
+    sweep = f"sweep.model=['{models['path']}','{other}']"
+    settings = make.generate(models, pairs, str(tmp_path / "out"), sweep, "actors.samplers=2", "shard_rows=2", "limit=8")
+    run.generate(settings)
+    plan = ledger.load(settings.output)
+    assert plan is not None
+    facts = [ledger.shard_facts(o.uri) for o in ledger.data_objects(settings.output)]
+    loads = {(f["sampler"], plan.model_of(f["shard"])) for f in facts}
+    assert len(facts) == 8
+    assert {model for _, model in loads} == {0, 1}
+    assert len(loads) <= 4
+    assert len({sampler for sampler, _ in loads}) == len(loads)  # an actor has one model all its life
 
 
 def test_stages_without_room_on_any_node_are_named() -> None:

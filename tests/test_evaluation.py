@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import audit
+from pipeline import audit, ledger
 from pipeline.adopt import adopt_or_make
 from pipeline.evaluation import aggregate, anchors, collect, inputs, intervals, slices, stream, variants
 from pipeline.evaluation.figures import figures
@@ -225,3 +225,20 @@ def test_on_ray_it_is_the_same(finished: str, ray_session: None, monkeypatch: py
     here = aggregate.evaluate(make.evaluate(finished))
     monkeypatch.setattr(stream, "LOCAL_ROWS", 0)
     assert aggregate.evaluate(make.evaluate(finished)) == here
+
+
+def test_a_run_that_was_interrupted_and_went_on_has_the_same_figures(
+    models: Models, pairs: str, tmp_path: Path
+) -> None:
+    settings = make.generate(models, pairs, str(tmp_path), "limit=8", "sweep.steps=[1,2]", "shard_rows=4")
+    weights = fingerprints(settings)
+
+    def figured() -> str:
+        run(settings, weights=weights)  # which makes what is not there
+        audit.write_success(settings.output, audit.audit(settings.output, adopt_or_make(settings, weights)), {})
+        aggregate.evaluate(make.evaluate(settings.output))
+        return Path(settings.output, "report", "evaluation.json").read_text()
+
+    whole = figured()
+    ledger.reopen(settings.output, [2, 0])
+    assert figured() == whole
