@@ -146,7 +146,9 @@ def test_each_actor_loads_each_model_once(models: Models, pairs: str, tmp_path: 
     other = shutil.copytree(models["path"], tmp_path / "other")
     (other / "README.md").write_text("other content, another model\n")
     sweep = f"sweep.model=['{models['path']}','{other}']"
-    settings = make.generate(models, pairs, str(tmp_path / "out"), sweep, "actors.samplers=2", "shard_rows=2", "limit=8")
+    settings = make.generate(
+        models, pairs, str(tmp_path / "out"), sweep, "actors.samplers=2", "shard_rows=2", "limit=8"
+    )
     run.generate(settings)
     plan = ledger.load(settings.output)
     assert plan is not None

@@ -5,7 +5,6 @@ inputs that both have, with a bootstrap interval over inputs (evaluation/interva
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,7 +102,4 @@ def groups(scores: Scores, choice: Choice | None) -> tuple[Group, ...]:
 
 def estimate(per_input: NDArray[np.float64]) -> Estimate:
     """Mean over inputs [inputs], those with NaN left out, with its interval."""
-    finite = per_input[np.isfinite(per_input)]
-    if not finite.size:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    return intervals.of(lambda index: float(finite[index].mean()), len(finite))
+    return intervals.of_means(per_input[np.isfinite(per_input)])
