@@ -180,7 +180,7 @@ def test_the_jackknife_from_one_pass_is_that_of_leaving_groups_out(metric, name:
     whole.result[50:] += 0.3
     group = intervals.groups(whole.source_id)
     left_out = [metric(take(whole, np.flatnonzero(group != g)))[name].value for g in range(group.max() + 1)]
-    brute = intervals._jackknifed(metric(whole)[name].value, left_out, 50)
+    brute = intervals.jackknifed(metric(whole)[name].value, left_out, 50)
     assert_same({name: metric(whole)[name]}, {name: brute})
 
 
