@@ -197,7 +197,7 @@ class Evaluate:
     by: tuple[str, ...]
     sets: Mapping[str, str]  # name -> "module:attribute" of a set metric (evaluation/sets)
     features: str | None  # a network of one's own in place of the judge's features (evaluation/features.py)
-    judge: str  # the run's judge, for what is not stored
+    judge: str | None  # the run's judge, for what is not stored; None: from where the run had it
     training: Training
     variants: str | None
     cluster: Cluster
@@ -235,7 +235,7 @@ class Search:
     top_k: int
     where: str | None
     index: str | None  # None: exact search; "faiss"
-    judge: str
+    judge: str | None  # as in Evaluate
     output: str
 
 

@@ -248,7 +248,7 @@ def asked(finished: Generate, models: Models, tmp_path: Path) -> Any:
     """Runs the job with some keys; the table's lines, the page and its JSON."""
 
     def ask(*keys: str) -> tuple[list[str], str, dict[str, Any]]:
-        given = [f"run={finished.output}", f"judge={models['judge']}", f"output={tmp_path}/found", *keys]
+        given = [f"run={finished.output}", f"output={tmp_path}/found", *keys]
         values = cast("dict[str, Any]", OmegaConf.to_container(compose_config("search", given), resolve=True))
         *lines, page = job.search(build(Search, values)).splitlines()
         return lines, Path(page).read_text(), json.loads(Path(page).with_suffix(".json").read_text())
@@ -343,7 +343,7 @@ def test_answers_stand_without_their_inputs(models: Models, tmp_path: Path, monk
     plan = adopt_or_make(settings, weights)
     audit.write_success(settings.output, audit.audit(settings.output, plan), {})
     source.unlink()
-    asked = Search(settings.output, "red", None, None, None, "result", 5, None, None, models["judge"], str(tmp_path))
+    asked = Search(settings.output, "red", None, None, None, "result", 5, None, None, None, str(tmp_path))
     assert "(no text)" in Path(job.search(asked).splitlines()[-1]).read_text()
     assert name(asked, plan, read(asked, plan)).startswith("text-red-")
 

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import media, progress, storage
-from pipeline.conditions.clip import Clip
-from pipeline.evaluation import inputs, intervals
+from pipeline.evaluation import inputs, intervals, judge
 from pipeline.evaluation.collect import Group
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets.neighbours import Nearest
 from pipeline.evaluation.slices import Slices
 from pipeline.ledger import Plan
-from pipeline.models import checkpoint
 from pipeline.settings import Evaluate, Input, SettingsError
 from pipeline.sources import input_files, source_rows
 from pipeline.stages import attempt
@@ -38,6 +36,8 @@ Place = tuple[int, int]  # file and row of a training picture
 
 def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict[str, Estimate]]:
     """Of each slice's sample; writes the nearest pairs of all slices to report/memorised.png."""
+    if settings.features is not None:
+        raise SettingsError("training.path compares in the judge's features; leave out features=")
     rows = np.concatenate([own.sample.result for own in kept.values()]).astype(np.float32)
     real = {str(s): e for own in kept.values() for s, e in zip(own.sample.source_id, own.sample.reference, strict=True)}
     references = np.array([e for e in real.values() if np.isfinite(e).all()], np.float32).reshape(-1, rows.shape[1])
@@ -72,16 +72,10 @@ def _figures(
 
 def _embedded(settings: Evaluate, plan: Plan) -> Iterator[tuple[NDArray[np.float32], list[Place]]]:
     """Training pictures in the judge's space, a batch at a time; what cannot be decoded is left out."""
-    judge = _judge(settings, plan)
+    clip = judge.load(plan, settings.judge)
     for pixels, places in _batches(settings):
-        yield embed(judge, "image", pixels).cpu().numpy(), places
-
-
-def _judge(settings: Evaluate, plan: Plan) -> Clip:
-    expected = plan.identity["model"]["judge"]
-    if checkpoint.fingerprint(settings.judge) != expected:
-        raise SettingsError(f"judge={settings.judge} is not this run's judge ({expected}); name the folder of that one")
-    return Clip.load(str(checkpoint.fetch(settings.judge)))
+        if pixels:
+            yield embed(clip, "image", pixels).cpu().numpy(), places
 
 
 def _batches(settings: Evaluate) -> Iterator[tuple[list[media.Pixels], list[Place]]]:

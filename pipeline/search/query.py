@@ -1,17 +1,20 @@
 """What is searched for: a text, a picture or a sketch, embedded by the judge of the run, or a row of the run."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import ledger, media, storage
+from pipeline.evaluation import judge
 from pipeline.ledger import Plan
-from pipeline.models import checkpoint
 from pipeline.settings import Search, SettingsError
 from pipeline.stages.decode import DECODERS
+
+if TYPE_CHECKING:
+    from pipeline.conditions.clip import Clip
 
 MEDIA = ("text", "image", "sketch")  # keys of the settings, each the kind of media of its value
 ROW = "row"
@@ -51,9 +54,9 @@ def _stored(run: str, plan: Plan, row_id: str) -> Query:
     raise SettingsError(f"row={row_id} is not a row of this run; take a row_id of its output")
 
 
-def _embedded(judge: str, plan: Plan, kind: str, value: str) -> Query:
+def _embedded(named: str | None, plan: Plan, kind: str, value: str) -> Query:
     """A medium from outside, decoded within bounds and embedded as the inputs of the run were."""
-    _check_judge(judge, plan.identity["model"]["judge"])
+    clip = judge.load(plan, named)
     raw: Any = value if kind == "text" else storage.read(value)
     try:
         decoded = DECODERS[kind](raw)
@@ -61,21 +64,10 @@ def _embedded(judge: str, plan: Plan, kind: str, value: str) -> Query:
         raise SettingsError(f"{kind}={value} {error}") from error
     if decoded is None:
         raise SettingsError(f"{kind}={value} is empty")
-    return Query(kind, value, _vector(judge, kind, decoded), None if kind == "text" else raw)
+    return Query(kind, value, _vector(clip, kind, decoded), None if kind == "text" else raw)
 
 
-def _vector(judge: str, kind: str, decoded: Any) -> NDArray[np.float16]:
-    from pipeline.conditions.clip import Clip
-    from pipeline.stages.encode import embed
+def _vector(clip: "Clip", kind: str, decoded: Any) -> NDArray[np.float16]:
+    from pipeline.stages.encode import embed  # which takes torch
 
-    clip = Clip.load(str(checkpoint.fetch(judge)))
     return embed(clip, kind, [decoded])[0].numpy().astype(np.float16)
-
-
-def _check_judge(judge: str, expected: str) -> None:
-    found = checkpoint.fingerprint(judge)
-    if found != expected:
-        raise SettingsError(
-            f"judge={judge} is another model ({found}) than the judge of this run ({expected}); "
-            "name that one, or search with row=ROW_ID, which needs no model"
-        )

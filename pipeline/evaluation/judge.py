@@ -1,0 +1,23 @@
+"""The judge of a run, for what was not embedded when the run was made: queries, training rows."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.ledger import Plan
+from pipeline.models import checkpoint
+from pipeline.settings import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.conditions.clip import Clip
+
+
+def load(plan: Plan, named: str | None) -> "Clip":
+    """From where the run had it, or from the folder that is named. Raises SettingsError for another model."""
+    uri, expected = named or plan.judge, plan.identity["model"]["judge"]
+    found = checkpoint.fingerprint(uri)
+    if found != expected:
+        raise SettingsError(
+            f"judge={uri} is another model ({found}) than the judge of this run ({expected}); name that one"
+        )
+    from pipeline.conditions.clip import Clip  # which takes torch
+
+    return Clip.load(str(checkpoint.fetch(uri)))
