@@ -15,9 +15,7 @@ def load(plan: Plan, named: str | None) -> "Clip":
     uri, expected = named or plan.judge, plan.identity["model"]["judge"]
     found = checkpoint.fingerprint(uri)
     if found != expected:
-        raise SettingsError(
-            f"judge={uri} is another model ({found}) than the judge of this run ({expected}); name that one"
-        )
+        raise SettingsError(f"judge={uri} is another model ({found}) than this run's judge ({expected}); name that one")
     from pipeline.conditions.clip import Clip  # which takes torch
 
     return Clip.load(str(checkpoint.fetch(uri)))
