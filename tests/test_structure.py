@@ -15,7 +15,7 @@ LAYERS = [
     {"settings", "build", "schema", "seeds"},
     {"patience", "storage", "media", "where", "progress", "metrics", "motion", "sound", "music"},
     {"cluster"},
-    {"scores"},
+    {"scores", "results"},
     {"conditions"},
     {"models"},
     {"diffusion"},
