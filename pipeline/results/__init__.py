@@ -53,5 +53,6 @@ def of(task: Task) -> Result:
 
 
 def reference(task: Task, kind: str) -> str | None:
-    """The role of a task that holds real results: the first of that kind of media that is no condition."""
-    return next((role for role, own in task.roles.items() if own == kind and role not in task.conditions), None)
+    """The role of a task that holds real results: the first of that kind of media, one that is no condition if it can."""
+    roles = [role for role, own in task.roles.items() if own == kind]
+    return min(roles, key=lambda role: role in task.conditions, default=None)
