@@ -9,6 +9,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
+from pipeline.diffusion.constraint import Constraint, keeping
 from pipeline.models import checkpoint
 from pipeline.models.fusion import Fusion, Keep
 from pipeline.models.motion import MotionTransformer, MusicAdapter, MusicToDance
@@ -29,6 +30,14 @@ class MusicToDanceBackend:
     def prepare(self, conditions: Conditions) -> dict[str, Condition]:
         """The adapter's features of the music."""
         return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
+
+    def constraint(self, conditions: Conditions) -> Constraint | None:
+        """Frames and joints that are given (conditions/given.py), if there are any."""
+        given = conditions.get("motion")
+        if given is None:
+            return None
+        features, mask = (m.float().transpose(1, 2) for m in given.maps)  # [B, T, width]
+        return keeping(self.network.transformer.normalise(features), (mask > 0) & given.present[:, None, None])
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """x_0, in float32 whatever the network computes in."""

@@ -74,7 +74,9 @@ class MotionTransformer(ModelMixin, ConfigMixin):
     Args:
         frames: length of the windows it was trained on.
         width: numbers per frame.
-        dim: width of the transformer, and of the fused tokens and maps.
+        patch: frames that make one token.
+        maps: width of the maps, the conditions' evidence for each frame.
+        dim: width of the transformer, and of the fused tokens.
         layers: blocks.
         heads: of each attention.
         dropout: of attention and MLP, in training.
@@ -86,30 +88,39 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         self,
         frames: int = 150,
         width: int = representation.WIDTH,
+        patch: int = 3,
+        maps: int = 64,
         dim: int = 192,
         layers: int = 6,
         heads: int = 6,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.enter = nn.Linear(width, dim)
+        self.enter, self.hear = nn.Linear(patch * width, dim), nn.Linear(patch * maps, dim)
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU())
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
-        self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, width)
+        self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * width)
         # What makes a dance of features: known from the training set, kept with the weights.
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
         self.register_buffer("lengths", torch.zeros(21))
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-        """x_0 [B, T, width]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, dim, T]."""
-        dim = self.config.dim
-        place = get_timestep_embedding(torch.arange(x_t.shape[1], device=x_t.device), dim).to(x_t.dtype)  # [T, dim]
-        x = self.enter(x_t) + place + maps.transpose(1, 2)
+        """x_0 [B, T, width]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, maps, T]."""
+        dim, length = self.config.dim, x_t.shape[1]
+        x = self.enter(self._patches(x_t)) + self.hear(self._patches(maps.transpose(1, 2)))  # [B, N, dim]
+        place = torch.arange(x.shape[1], device=x.device) * self.config.patch
+        x = x + get_timestep_embedding(place, dim).to(x.dtype)
         time = self.time(get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype))
         for block in self.blocks:
             x = block(x, time, tokens, mask)
-        return self.leave(self.norm(x))
+        return self.leave(self.norm(x)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)[:, :length]
+
+    def _patches(self, frames: Tensor) -> Tensor:
+        """[B, T, C] -> [B, N, patch * C], ended with zeros."""
+        patch = self.config.patch
+        whole = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch))
+        return whole.unflatten(1, (-1, patch)).flatten(2)
 
     def normalise(self, features: Tensor) -> Tensor:
         """Features [..., width] as x_0."""
@@ -174,11 +185,11 @@ def build(music: Mapping[str, int], text: Mapping[str, int], options: Mapping[st
     """A fresh network. `music` has widths "channels" and "pooled", `text` "tokens" and "pooled"; `options` those of
     MotionTransformer."""
     transformer = MotionTransformer(**options)
-    dim = int(transformer.config.dim)
+    dim, maps = int(transformer.config.dim), int(transformer.config.maps)
     fusion = Fusion(
         tokens={"text": text["tokens"], "music": music["pooled"]},
         pooled={"text": text["pooled"], "music": music["pooled"]},
-        maps={"music": [dim]},
+        maps={"music": [maps]},
         dim=dim,
     )
-    return MusicToDance(transformer, MusicAdapter(music["channels"], dim), fusion)
+    return MusicToDance(transformer, MusicAdapter(music["channels"], maps), fusion)
