@@ -19,7 +19,7 @@ class Condition:
     tokens: Tensor  # [B, L, D] for cross-attention
     mask: Tensor  # [B, L] bool, true where a token is real
     pooled: Tensor  # [B, E] one vector per row
-    maps: tuple[Tensor, ...]  # spatial evidence, each [B, C, H, W]
+    maps: tuple[Tensor, ...]  # evidence in place or time, each [B, C, H, W] or [B, C, T]
     present: Tensor  # [B] bool
 
     def __post_init__(self) -> None:

@@ -33,6 +33,9 @@ class SketchToImageBackend:
         """The adapter's features of the sketches."""
         return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
 
+    def constraint(self, conditions: Conditions) -> None:
+        """Nothing has to be kept."""
+
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """v-prediction, in float32 whatever the network computes in."""
         return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
