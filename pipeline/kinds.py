@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import media
+from pipeline import media, sound, spectrogram
 from pipeline.media import Bounds, MediaError, Pixels
+from pipeline.motion import drawing, stored
+from pipeline.motion.skeleton import Poses
 
-BOUNDS = Bounds()
+BOUNDS, SOUND_BOUNDS = Bounds(), sound.Bounds()
 TIMES = 100_000  # of a cell, at most
 
 
@@ -48,6 +50,17 @@ def decode_sketch(value: Any) -> Pixels | None:
     return None if data is None else media.decode_sketch(data, BOUNDS)
 
 
+def decode_audio(value: Any) -> sound.Waveform | None:
+    """Waveform of a cell."""
+    data = media.field_bytes(value)
+    return None if data is None else sound.decode(data, SOUND_BOUNDS)
+
+
+def decode_motion(value: Any) -> Poses | None:
+    """Poses of a cell."""
+    return stored.decode(value)
+
+
 def decode_times(value: Any) -> NDArray[np.float32] | None:
     """Seconds of a list of numbers, ascending."""
     if value is None or not len(value):
@@ -64,6 +77,8 @@ KINDS: Mapping[str, Kind] = {
     "text": Kind(decode_text),
     "image": Kind(decode_image, media.as_rgb),
     "sketch": Kind(decode_sketch, media.as_rgb),
+    "audio": Kind(decode_audio, spectrogram.picture),
+    "motion": Kind(decode_motion, drawing.strip, drawing.animation),
     "times": Kind(decode_times, judged=False),
 }
 

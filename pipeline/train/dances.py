@@ -18,7 +18,7 @@ from pipeline import media, sound
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS, MusicFeatures
-from pipeline.stages.decode import decode_audio, decode_motion
+from pipeline.kinds import decode_audio, decode_motion
 from pipeline.settings import Train
 from pipeline.train.data import Batch, Reader, whole
 
