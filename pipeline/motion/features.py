@@ -83,7 +83,7 @@ class _Body:
         return _along(relative, direction)
 
     def bend(self, *ends: str) -> NDArray[np.float64]:
-        """Angle [..., T] in degrees between the vectors from first to second and from third to fourth of four joints."""
+        """Angle [..., T] in degrees between the vectors from the first to the second and the third to the fourth."""
         first, second = self[ends[1]] - self[ends[0]], self[ends[3]] - self[ends[2]]
         crossed = np.linalg.norm(np.cross(first, second), axis=-1)
         return np.degrees(np.arctan2(crossed, (first * second).sum(-1)))
@@ -111,7 +111,8 @@ def _of_the_right(body: _Body) -> list[Relation]:
         body.speed("r_wrist") > 2.5 * body.arm,  # hand fast
         body.height("r_wrist") < 1.2 * body.arm,  # hand lowered
         body.bend("neck", "pelvis", "r_shoulder", "r_elbow") > 25,  # upper arm away from the trunk
-        _along(body["r_ankle"] - root, before_left_leg) > 0.38 * body.arm,  # foot beyond the other leg
+        _along(body["r_ankle"] - root, before_left_leg)
+        > 0.38 * body.arm,  # foot in front of the plane of the other leg
         body.height("r_ankle") > 1.2 * body.arm,  # foot raised
         body.bend("r_knee", "r_hip", "r_knee", "r_ankle") < 110,  # knee bent
         body.speed("r_ankle") > 2.5 * body.arm,  # foot fast
@@ -122,13 +123,13 @@ def _of_the_right(body: _Body) -> list[Relation]:
 def _of_both(body: _Body) -> list[Relation]:
     """The 6 relations of the body as a whole."""
     left, right, root = body["l_wrist"], body["r_wrist"], body["pelvis"]
-    forwards = np.cross(body["l_ankle"] - body["neck"], body["r_ankle"] - body["neck"])
+    backwards = np.cross(body["l_ankle"] - body["neck"], body["r_ankle"] - body["neck"])
     trunk = body["neck"] - root
     return [
         _along(right - left, body["r_shoulder"] - body["l_shoulder"]) > 2.5 * body.shoulders,  # hands far apart
         body.moving("r_wrist", "l_wrist", left - right) > 1.4 * body.arm,  # hands approach each other
         _along(body["r_ankle"] - body["l_ankle"], body["r_hip"] - body["l_hip"]) > 2.1 * body.hips,  # feet far apart
-        _along(root - body["r_ankle"], forwards) > 0.5 * body.arm,  # pelvis out of the plane of feet and neck
+        _along(root - body["r_ankle"], backwards) > 0.5 * body.arm,  # pelvis behind the plane of feet and neck
         np.abs(trunk[..., 1]) < COS_70 * np.linalg.norm(trunk, axis=-1),  # trunk within 20 degrees of level
         body.speed("pelvis") > 2.3 * body.arm,  # pelvis fast
     ]

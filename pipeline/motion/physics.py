@@ -40,8 +40,8 @@ def foot_skating(poses: Poses) -> float:
     On the floor: ankle and toe lower than FLOOR_ANKLE and FLOOR_TOE. Sliding: either is faster than SLIDING.
     """
     heights = poses[:-1, :, UP]
-    standing = (heights[:, ANKLES] < FLOOR_ANKLE) & (heights[:, TOES] < FLOOR_TOE)
-    sliding = (_foot_steps(poses) * FPS > SLIDING).any(-1)
+    standing = np.logical_and(heights[:, ANKLES] < FLOOR_ANKLE, heights[:, TOES] < FLOOR_TOE)
+    sliding = _foot_steps(poses).max(-1) * FPS > SLIDING
     return float(sliding[standing].mean()) if standing.any() else float("nan")
 
 
