@@ -63,7 +63,7 @@ class Keeps:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "ddpm", "euler_a", "heun", "unipc"])
+@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "ddpm", "unipc"])
 def test_the_loop_ends_on_what_was_given(kind: str, name: str) -> None:
     denoiser = Keeps(kind)
     nothing = torch.zeros(2, 1, 1)
