@@ -74,6 +74,18 @@ class Encoder(Protocol):
         """Evidence of B values, None where a row has none; the result has B rows."""
 
 
+class Judge(Protocol):
+    """A space in which results and inputs are compared; named in the task's `judge`. Frozen."""
+
+    @classmethod
+    def load(cls, folder: str, device: str) -> Self:
+        """The judge of a folder."""
+
+    def embed(self, kind: str, values: Sequence[Any | None]) -> Tensor:
+        """Unit vectors [B, E] of B decoded values of one kind of media (kinds.py); of padding where one is None. A
+        value's vector does not depend on the others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EncoderContext:
     """What encoders of one model share: its folder, their device, and parts that several of them use."""
@@ -81,6 +93,7 @@ class EncoderContext:
     folder: str
     device: str
     shared: dict[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the task's
 
     def share(self, name: str, make: Callable[[], Any]) -> Any:
         """A part made by the first encoder that asks for it, the same one for the next."""

@@ -84,6 +84,20 @@ def fingerprint(uri: str) -> str:
     return digest(*sorted(names)).hex()
 
 
+def part_with(uri: str, other: str) -> str | None:
+    """The folder inside a checkpoint that holds just what another checkpoint holds; None if there is none."""
+    wanted = _sizes(other)
+    names = {file.uri.removeprefix(uri.rstrip("/")).lstrip("/").partition("/")[0] for file in storage.list_objects(uri)}
+    parts = [name for name in sorted(names) if _sizes(storage.join(uri, name)) == wanted]  # others are never read
+    return next((n for n in parts if fingerprint(storage.join(uri, n)) == fingerprint(other)), None)
+
+
+def _sizes(uri: str) -> dict[str, int]:
+    """Size of each file of a checkpoint by its name there."""
+    files = [f for f in storage.list_objects(uri) if not f.uri.endswith(CHECKSUMS)]
+    return {file.uri.removeprefix(uri.rstrip("/")): file.size for file in files}
+
+
 def _newer(file: Path, sidecar: Path) -> bool:
     """Whether a file was written after the sidecar that should know it."""
     return file.stat().st_mtime > sidecar.stat().st_mtime

@@ -8,7 +8,7 @@ Options: `space` folder (stage=align), `network` of MotionTransformer, `weights`
 `drop_all` shares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ from pipeline.train import dances
 from pipeline.train.data import Batch
 from pipeline.train.denoising import draw_keep
 
+
 def of_features(x):
     m = torch.ones(len(x), 1, dtype=torch.bool)
     real = x[..., -1:]
@@ -40,6 +41,7 @@ def of_features(x):
 
 def widths():
     from pipeline.music import CHANNELS
+
     return {"channels": CHANNELS, "pooled": 2 * CHANNELS}
 
 

@@ -14,20 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline import media, sound
+from pipeline import media
+from pipeline.kinds import decode_audio, decode_motion
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS, MusicFeatures
 from pipeline.settings import Train
 from pipeline.train.data import Batch, Reader, whole
-
-def decode_motion(v):
-    return np.asarray(v, np.float32).reshape(-1, 22, 3) if v is not None else None
-
-
-def decode_audio(v):
-    return sound.decode(media.field_bytes(v), sound.Bounds())
-
 
 TEMPO = 0.2  # motion and music together up to so much faster or slower
 
