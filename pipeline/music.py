@@ -38,6 +38,7 @@ RATIOS = (1, 3 / 2, 2 / 3, 2, 1 / 2)  # what trackers mistake a tempo for, the o
 class MusicFeatures(nn.Module):
     """Waveforms [..., S], of at least half a WINDOW and one of them like any other -> features [..., T, CHANNELS]."""
 
+    channels = CHANNELS
     filters: Tensor
     window: Tensor
 
