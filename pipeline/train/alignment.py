@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.conditions.clip import save as save_clip
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, whole
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from pipeline.conditions import Condition, Conditions, EncoderContext
 from pipeline.conditions.dance import Space, TextEncoder
+from pipeline.conditions.music import of_features, widths
 from pipeline.models import checkpoint, motion
 from pipeline.models.fusion import Keep
 from pipeline.motion import representation
@@ -27,23 +28,6 @@ from pipeline.settings import Train
 from pipeline.train import dances
 from pipeline.train.data import Batch
 from pipeline.train.denoising import draw_keep
-
-
-def of_features(x):
-    m = torch.ones(len(x), 1, dtype=torch.bool)
-    real = x[..., -1:]
-    n = real.sum(1).clamp(min=1)
-    mean = (x * real).sum(1) / n
-    std = (((x - mean[:, None]) ** 2 * real).sum(1) / n).sqrt()
-    pooled = torch.cat([mean, std], -1)
-    return Condition(pooled[:, None], m, pooled, (x.transpose(1, 2).contiguous(),), m[:, 0])
-
-
-def widths():
-    from pipeline.music import CHANNELS
-
-    return {"channels": CHANNELS, "pooled": 2 * CHANNELS}
-
 
 MODALITIES = ("text", "music")
 
@@ -89,7 +73,7 @@ class DanceDenoising:
         self, network: nn.Module, rows: dances.Dances, keep: Keep, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Each loss by name."""
-        transformer = getattr(network, "module", network).transformer
+        transformer: motion.MotionTransformer = getattr(network, "module", network).transformer
         poses, valid = rows.poses.to(self.device), rows.valid.to(self.device)
         x_0 = transformer.normalise(representation.encode(poses))
         t = torch.randint(1000, (len(x_0),), generator=generator).to(self.device)
