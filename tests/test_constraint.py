@@ -51,10 +51,10 @@ class Keeps:
     def prepare(self, conditions):
         return conditions
 
-    def constraint(self, conditions):
+    def constraint(self, _):
         return keeping(self.known, self.mask)
 
-    def denoise(self, x_t, t, conditions, keep):
+    def denoise(self, x_t, t, *_):
         alpha_bar = float(self.alpha_bar[int(t[0])])
         return of(self.kind, x_t, torch.ones_like(x_t), ((1 - alpha_bar) / alpha_bar) ** 0.5)
 

@@ -63,8 +63,8 @@ class Block(nn.Module):
         return x + g * self.dropout(self.mlp(self.norms[2](x) * (1 + e) + f))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        split = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return F.scaled_dot_product_attention(*split, attn_mask=mask).transpose(1, 2).flatten(2)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 class MotionTransformer(ModelMixin, ConfigMixin):
@@ -85,7 +85,7 @@ class MotionTransformer(ModelMixin, ConfigMixin):
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
-        frames: int = 150,
+        frames: int = 150,  # noqa: ARG002 - kept in the config
         width: int = representation.WIDTH,
         patch: int = 3,
         maps: int = 64,
