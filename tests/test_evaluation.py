@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -119,6 +120,11 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
     paired = body["paired"]["drop=text - drop=none"]
     both = [body["groups"][g]["delta_e"]["value"] for g in ("drop=none", "drop=text")]
+    written = pd.read_csv(Path(finished, "report", "evaluation.csv")).set_index(["group", "figure"])
+    for name, own in {**body["groups"], **body["paired"]}.items():
+        for figure, e in own.items():
+            line = written.loc[name, figure]
+            assert (line.value, line.low, line.high, line.inputs) == (e["value"], e["low"], e["high"], e["n"])
     assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
 
 
