@@ -137,6 +137,7 @@ def test_collected_rows_are_the_stored_ones(finished: str) -> None:
     rows = read_all(finished, ("group", "cell"))
     stored = pa.concat_tables(pq.read_table(p) for p in sorted(Path(finished, "data").iterdir()))
     assert rows.row_id.tolist() == stored["row_id"].to_pylist()
+    assert rows.result.dtype == rows.reference.dtype == np.float16  # as it is stored
     assert np.array_equal(rows.result, np.array(stored["embedding"].to_pylist(), np.float32))
     assert np.array_equal(rows.reference, np.array([e["image"] for e in stored["input_embeddings"].to_pylist()]))
     assert set(rows.groups) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
@@ -151,7 +152,7 @@ def test_missing_vectors_are_nan() -> None:
     )
     nan = np.nan
     whole = collect.vectors(column)
-    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float32), equal_nan=True)
+    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float16), equal_nan=True)
     assert np.array_equal(collect.vectors(column.slice(1, 3)), whole[1:], equal_nan=True)
     assert collect.vectors(column.slice(0, 0)).shape == (0, 2)
 
