@@ -48,11 +48,9 @@ def load(name: str) -> Features:
 
 
 def replaced(rows: Rows, run: str, plan: Plan, shards: Sequence[int], features: Features) -> Rows:
-    """Rows of a unit with these features in place of the judge's; conditions have none."""
+    """Rows of a unit, one at least, with these features in place of the judge's; conditions have none."""
     made = inputs.results(run, set(rows.row_id.tolist()), shards)
     results = [inputs.picture(made[row]) for row in rows.row_id.tolist()]
-    if not results:
-        return dataclasses.replace(rows, conditions={})
     sources = rows.source_id.tolist()
     known = inputs.read(run, plan, results[0].shape[0], Wanted(set(sources), shards=shards)).image
     result = features(results)
