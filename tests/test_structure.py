@@ -13,9 +13,9 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
     {"settings", "build", "schema", "seeds"},
-    {"patience", "storage", "media", "where", "progress", "metrics"},
+    {"patience", "storage", "media", "where", "progress", "metrics", "motion", "sound", "music", "spectrogram", "kinds"},
     {"cluster"},
-    {"scores"},
+    {"scores", "results"},
     {"conditions"},
     {"models"},
     {"diffusion"},

@@ -1,1 +1,1 @@
-"""Human motion as joint positions: skeleton, what a network sees of it, its beats, features, pictures and file formats."""
+"""Human motion as joint positions: its skeleton, what a network sees of it, beats, features, pictures, file formats."""
