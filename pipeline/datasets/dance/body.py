@@ -9,7 +9,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from pipeline.datasets.dance.kinematics import Array
+from pipeline.datasets.dance.kinematics import Array, forward
 from pipeline.motion.skeleton import BONES, FEET, FPS, JOINTS, PARENTS, Poses
 
 # Metres, of an adult of 1.7 m: near the middle of the carriers, even numbers, left and right alike.
@@ -24,6 +24,7 @@ REST = {
     "head": (0, 1, 0.3), "shoulder": (0.9, 0.2, -0.1), "elbow": (1, 0, -0.05), "wrist": (1, 0, 0),
 }  # fmt: skip
 LEG = (4, 5, 7, 8)  # joints at the ends of thighs and shins
+SMPL_LEGS = 1.56  # metres, thighs and shins of SMPL's template: how far its root travels
 FLOOR_PERCENTILE = 2.0  # of the lower foot's height: a few frames may lie below the floor, noise does
 SPARED = 0.35  # frames of the result, Gaussian, of what is smoothed before frames are left out
 
@@ -63,6 +64,13 @@ def retarget(positions: Array) -> Poses:
         bone = scaled[:, joint] - scaled[:, parent]
         moved[:, joint] = moved[:, parent] + length(joint) * bone / np.linalg.norm(bone, axis=-1, keepdims=True)
     return grounded(moved)
+
+
+def posed(turns: Array, root: Array, fps: float) -> Poses:
+    """`Poses` of SMPL's rotations [T, 22, 3, 3], each relative to its parent, and places [T, 3] of its root in metres.
+    Without SMPL's template, which is not free, bones have the directions of REST."""
+    positions = forward(PARENTS, rest_offsets()[None], turns)
+    return retarget(resample(positions + (root * (sum(map(length, LEG)) / SMPL_LEGS))[:, None], fps))
 
 
 def grounded(positions: Array) -> Poses:

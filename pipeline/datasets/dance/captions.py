@@ -15,15 +15,17 @@ WRISTS, HEAD = (20, 21), 15
 ROLES: Mapping[str, str] = {"lead": ", leading a partner", "follow": ", following a partner", "": ""}
 
 
-def captions(poses: Poses, genre: str, role: str, bpm: float, description: str = "") -> list[str]:
-    """Captions of a motion [T, 22, 3], the plainest first; `genre` as it is spoken, `role` "lead", "follow" or ""."""
+def captions(poses: Poses, genre: str, role: str, bpm: float | None, description: str = "") -> list[str]:
+    """Captions of a motion [T, 22, 3], the plainest first; `genre` as it is spoken, `role` "lead", "follow" or "",
+    `bpm` None where no tempo is known."""
     pace = energy(poses)
     seen = ", ".join(attributes(poses))
     made = [
         f"a person dances {genre}{ROLES[role]}",
         f"{pace} {genre}, {seen}" if seen else f"{pace} {genre}",
-        f"{pace} {genre} at {round(bpm / 5) * 5} beats per minute",
     ]
+    if bpm is not None:
+        made.append(f"{pace} {genre} at {round(bpm / 5) * 5} beats per minute")
     return [*made, f"{genre}: {description}"] if description else made
 
 

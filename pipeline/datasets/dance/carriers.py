@@ -1,7 +1,7 @@
-"""The skeletons in which the CMU motion capture database travels, and which of their joints are SMPL's 22.
+"""The skeletons in which motion capture travels, and which of their joints are SMPL's 22.
 
-Frame rates are those of the capture. The Daz conversion says 120 frames a second of every trial; CMU's own index says
-60 of subjects 60 and 61, and only 60 gives their salsa a tempo that anyone could dance to.
+Frame rates are those of the capture. The Daz conversion of CMU's database says 120 frames a second of every trial;
+CMU's own index says 60 of subjects 60 and 61, and only 60 gives their salsa a tempo that anyone could dance to.
 """
 
 import dataclasses
@@ -71,6 +71,17 @@ ACCLAIM = Carrier(  # a joint is where a bone ends; lengths are inches / 0.45
         }
     ),
     metres=0.0254 / 0.45, fps=120, skip=0,
+)  # fmt: skip
+
+MOTORICA = Carrier(
+    _both_sides(
+        {
+            "sides": "Left Right", "pelvis": "Hips", "hip": "{}UpLeg", "spine1": "Spine", "knee": "{}Leg",
+            "spine2": "Spine,Spine1", "ankle": "{}Foot", "spine3": "Spine1", "foot": "{}ToeBase", "neck": "Neck",
+            "collar": "{}Shoulder", "head": "Head", "shoulder": "{}Arm", "elbow": "{}ForeArm", "wrist": "{}Hand",
+        }
+    ),
+    metres=0.01, fps=120, skip=0,
 )  # fmt: skip
 
 

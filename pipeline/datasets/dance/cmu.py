@@ -106,9 +106,7 @@ def files(folder: Path) -> list[File]:
     said = _descriptions(folder / "index.csv")
     found = sorted(_find(folder), key=lambda f: (f.subject, f.trial))
     if not found:
-        raise SettingsError(
-            f"{folder} has none of CMU's dances (bvh_daz/60_01_scaled.bvh …); see docs/dance.md"
-        )
+        raise SettingsError(f"{folder} has none of CMU's dances (bvh_daz/60_01_scaled.bvh …); see docs/dance.md")
     return [dataclasses.replace(f, description=said.get((f.subject, f.trial), "")) for f in found]
 
 

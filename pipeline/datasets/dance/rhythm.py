@@ -21,6 +21,7 @@ Curve = NDArray[np.float64]  # [N]
 RATE = 4 * FPS  # frames a second of curves: a beat falls between two frames
 WEIGHTS = dict.fromkeys([*ANKLES, *TOES], 2.0) | dict.fromkeys([18, 19, 20, 21, 0, 15], 1.0)  # feet; arms, pelvis, head
 JITTER, POSE, BEAT = 0.02, 0.05, 0.35  # seconds, Gaussian: of positions, of speed, of what speed is compared with
+TIGHTNESS = 30.0  # as in beats.py: an accompanist follows a dancer, so intervals may vary by about 5 %
 WIDTHS = 2.0  # of the prior: tempi further from its median are not considered
 
 
@@ -35,7 +36,7 @@ class Rhythm:
     @property
     def bpm(self) -> float:
         """Beats a minute."""
-        return float(60 / np.median(np.diff(self.beats)))
+        return float(60 * (len(self.beats) - 1) / (self.beats[-1] - self.beats[0]))
 
 
 def follow(dancers: Sequence[Poses], prior: tracking.Prior, metre: int) -> Rhythm:
@@ -44,7 +45,7 @@ def follow(dancers: Sequence[Poses], prior: tracking.Prior, metre: int) -> Rhyth
     shortest = min(map(len, speeds))
     envelope = np.sum([stillness(s)[:shortest] for s in speeds], axis=0)
     bpm = (prior.bpm * np.exp(-WIDTHS * prior.width), prior.bpm * np.exp(WIDTHS * prior.width))
-    found = tracking.track(envelope, RATE, bpm, prior)
+    found = tracking.track(envelope, RATE, bpm, prior, TIGHTNESS)
     return Rhythm(found, _downbeat(found, np.sum([s[:shortest] for s in speeds], axis=0), metre), metre)
 
 

@@ -11,8 +11,8 @@ from pipeline import sound
 from pipeline.datasets.dance.rendering import ogg
 from pipeline.motion.beats import Beats
 from pipeline.motion.skeleton import FPS, JOINTS, PARENTS, Poses
+from pipeline.schema import HF_IMAGE, huggingface_metadata
 
-HF_AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 SHORTEST = 3.0  # seconds of a clip
 SCHEMA = pa.schema(
     [
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
         pa.field("tune", pa.string()),  # what is played; null where the music is the dance's own
         pa.field("bpm", pa.float32()),
         pa.field("beats", pa.list_(pa.float32())),  # seconds from the beginning of the clip
-        pa.field("audio", HF_AUDIO),
+        pa.field("audio", HF_IMAGE),
         pa.field("motion", pa.list_(pa.float32())),  # T x 22 x 3 metres, Y up, floor at 0
         pa.field("n_frames", pa.int32()),
         pa.field("n_joints", pa.int32()),
@@ -82,7 +82,13 @@ def clip(poses: Poses, piece: Piece, first: int, last: int) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]], licence: Sequence[str]) -> pa.Table:
-    """Rows as SCHEMA, which says whose they are."""
-    audio = {"info": {"features": {"audio": {"_type": "Audio"}}}}
-    said = {"joints": JOINTS, "parents": PARENTS, "licence": list(licence), "huggingface": audio}
-    return pa.Table.from_pylist(list(rows), SCHEMA.with_metadata({k: json.dumps(v) for k, v in said.items()}))
+    """Rows as SCHEMA."""
+    return pa.Table.from_pylist(list(rows), declared(SCHEMA, licence))
+
+
+def declared(schema: pa.Schema, licence: Sequence[str]) -> pa.Schema:
+    """The schema, which says what its joints are and whose its media; Hugging Face reads its audio."""
+    said: dict[str, Sequence[object]] = {"joints": JOINTS, "parents": PARENTS} if "motion" in schema.names else {}
+    said["licence"] = licence
+    media = huggingface_metadata(list(schema), sounds=["audio"])
+    return schema.with_metadata({name: json.dumps(value) for name, value in said.items()} | media)
