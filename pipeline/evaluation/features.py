@@ -48,8 +48,8 @@ def load(name: str) -> Features:
 
 
 def replaced(rows: Rows, run: str, plan: Plan, shards: Sequence[int], features: Features) -> Rows:
-    """Rows of a unit, one at least, with these features in place of the judge's; conditions have none. Raises SettingsError for a run
-    whose results are no pictures."""
+    """Rows of a unit, one at least, with these features in place of the judge's; conditions have none. Raises
+    SettingsError for a run whose results are no pictures."""
     kind = results.of(plan.task)
     if kind.kind != "image":
         raise SettingsError("features= takes pictures, which the results of this run are not; leave it out")
