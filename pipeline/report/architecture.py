@@ -47,6 +47,7 @@ def section(facts: Facts) -> Section:
         drawings["gates"] = _gates(over_time)
         tables["gates"] = _gate_table(over_time)
     values = {"why": "", "parts": parts, "open": {m: (v[0].mean(), v[-1].mean()) for m, v in over_time.items()}}
+    values["directions"] = gates.DIRECTIONS
     return Section("model", "The model", values, drawings, tables)
 
 
