@@ -108,18 +108,25 @@ def as_text(argument: str) -> str:
 def usage(job: str) -> str:
     """conf/<job>.yaml itself, which explains every key, and the choices of its groups."""
     text = (CONF / f"{job}.yaml").read_text("utf-8")
-    groups = re.findall(r"^  - (?:override )?/?(\w+): ", text, re.MULTILINE)
-    choices = [f"  {g}=" + "|".join(sorted(p.stem for p in (CONF / g).glob("*.yaml"))) for g in groups]
+    choices = [f"  {g}=" + "|".join(sorted(p.stem for p in (CONF / g).glob("*.yaml"))) for g, _ in _groups(text)]
     return text + ("\nGroups (conf/<group>/<choice>.yaml):\n" + "\n".join(choices) if choices else "") + _defaults(text)
 
 
 def _defaults(text: str) -> str:
     """The files of the groups' default choices, which hold keys of their own."""
-    chosen = re.findall(r"^  - (\w+): (\w+)", text, re.MULTILINE)
+    chosen = {group: name for group, name in _groups(text) if name != "???"}
+    chosen = {group: chosen.get(name.strip("${}"), name) for group, name in chosen.items()}  # ${task}: as task= is
     files = [
-        f"\n# {group}={name}\n{(CONF / group / name).with_suffix('.yaml').read_text('utf-8')}" for group, name in chosen
+        f"\n# {group}={name}\n{(CONF / group / name).with_suffix('.yaml').read_text('utf-8')}"
+        for group, name in chosen.items()
     ]
     return "\n" + "".join(files).replace("# @package _global_\n", "") if files else ""
+
+
+def _groups(text: str) -> list[tuple[str, str]]:
+    """(group, choice) of a job's defaults list."""
+    found: list[tuple[str, str]] = re.findall(r"^  - (?:optional )?(\w+): (\S+)", text, re.MULTILINE)
+    return found
 
 
 def explain(job: str, error: Exception) -> str:

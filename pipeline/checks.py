@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from pipeline import schema
+from pipeline import results, schema
 from pipeline.cells import cells
 from pipeline.diffusion.schedulers import scheduler_class
+from pipeline.kinds import KINDS
 from pipeline.settings import Generate, SettingsError
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -26,6 +27,9 @@ def _problems(settings: Generate) -> Iterator[str]:
     yield from _ranges(settings)
     if settings.model.dtype not in DTYPES:
         yield f"model.dtype must be one of {', '.join(DTYPES)}, not {settings.model.dtype}"
+    for role, kind in settings.task.roles.items():
+        if kind not in KINDS:
+            yield f"task.roles.{role}={kind} is no kind of media; known: {', '.join(KINDS)}"
     for key in ("task.best_by", "select.by"):
         score = getattr(getattr(settings, key.split(".")[0]), key.split(".")[1])
         if score.removeprefix("-") not in settings.task.scores:
@@ -58,7 +62,7 @@ def _ranges(settings: Generate) -> Iterator[str]:
 
 
 def _keep_problems(settings: Generate) -> Iterator[str]:
-    taken = schema.output(settings.task.result, schema.Names([], [], [], []), 1).names
+    taken = schema.output(results.of(settings.task).fields, schema.Names([], [], [], [], []), 1).names
     for name in settings.input.keep:
         if name in taken:
             yield f"input.keep={name}: the output has a column of that name already"

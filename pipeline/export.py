@@ -2,9 +2,10 @@
 
 Parquet: one row per result with the columns id, source_id, cell, the roles of the task's inputs, its result in
 place of the reference, scores and kept columns; jobs/train.py reads it as it is. WebDataset: tar files whose
-members are <row_id>.<role>.<extension>, as its loaders group them.
+members are <row_id>.<role>.<extension>, as its loaders group them; a motion is the .npy file of its poses.
 """
 
+import dataclasses
 import io
 import itertools
 import json
@@ -12,17 +13,26 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline import ledger, progress, schema, storage
+from pipeline import kinds, ledger, progress, results, schema, storage
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
 from pipeline.settings import Export, SettingsError
 from pipeline.stages.load import Reader
 
-Rows = Sequence[Mapping[str, Any]]
 GROUP_ROWS = 64  # rows of a Parquet row group
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Rows of one file."""
+
+    rows: Sequence[Mapping[str, Any]]
+    kinds: Mapping[str, str]  # column -> kind of media, of those that hold any
+    fields: Sequence[pa.Field]  # columns of the result
 
 
 def export(settings: Export) -> str:
@@ -32,13 +42,14 @@ def export(settings: Export) -> str:
     if settings.rows_per_file < 1:
         raise SettingsError(f"rows_per_file must be at least 1, not {settings.rows_per_file}")
     plan, (suffix, write) = finished(settings.run), FORMATS[settings.format]
-    selected = _selected(settings.run, plan)
+    selected, fields = _selected(settings.run, plan), results.of(plan.task).fields
+    media = {**plan.task.roles, fields[0].name: results.of(plan.task).kind}
     total = 0
     for number in itertools.count():
         rows = list(itertools.islice(selected, settings.rows_per_file))
         if not rows:
             break
-        storage.put_new(storage.join(settings.output, f"part-{number:05d}.{suffix}"), write(rows))
+        storage.put_new(storage.join(settings.output, f"part-{number:05d}.{suffix}"), write(Rows(rows, media, fields)))
         total += len(rows)
     progress.say(f"{total:,} of {plan.rows:,} rows were selected")
     return settings.output
@@ -46,13 +57,14 @@ def export(settings: Export) -> str:
 
 def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
     """Selected rows in the plan's order, joined with their inputs."""
-    result, columns = plan.identity["task"]["result"], plan.identity["input"]["columns"]
-    roles = {r: c for r in plan.identity["task"]["roles"] if r != result and (c := columns.get(r))}
+    result, columns = results.of(plan.task), plan.identity["input"]["columns"]
+    roles = {r: c for r in plan.task.roles if r != result.reference and (c := columns.get(r))}
+    own_columns = [field.name for field in result.fields]
     kept = plan.identity["input"]["keep"]
     readers: dict[int, Reader] = {}
     for shard, planned in ledger.planned(run, plan):
         with storage.open_parquet(ledger.shard_uri(run, shard)) as parquet:
-            names = ["row_id", "source_id", "cell", "selected", result, "scores", *kept]
+            names = ["row_id", "source_id", "cell", "selected", *own_columns, "scores", *kept]
             made = {r["row_id"]: r for r in parquet.read(columns=names).to_pylist() if r["selected"]}
         for place in planned.to_pylist():
             if row := made.get(place["row_id"]):
@@ -61,18 +73,25 @@ def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
                 readers = {file: reader}
                 given = reader.rows([place["row"]]).to_pylist()[0]
                 own = {"id": row["row_id"], "source_id": row["source_id"], "cell": row["cell"]}
-                yield {**own, **given, result: row[result], "scores": row["scores"], **{k: row[k] for k in kept}}
+                yield {**own, **given, **{k: _compact(row[k]) for k in (*own_columns, "scores", *kept)}}
+
+
+def _compact(value: Any) -> Any:
+    """A cell without an object of Python's for each of its numbers."""
+    return np.array(value, np.float32) if isinstance(value, list) and value and isinstance(value[0], float) else value
 
 
 def _parquet(rows: Rows) -> bytes:
-    table = pa.Table.from_pylist([dict(r) for r in rows])
-    fields = [_image(f) for f in table.schema]
-    made = table.cast(pa.schema(fields, metadata=schema.huggingface_metadata(fields)))
+    table = pa.Table.from_pylist([dict(r) for r in rows.rows])
+    known = {f.name: f for f in rows.fields}
+    fields = [known.get(f.name) or _encoded(f) for f in table.schema]
+    sounds = [name for name, kind in rows.kinds.items() if kind == "audio"]
+    made = table.cast(pa.schema(fields, metadata=schema.huggingface_metadata(fields, sounds)))
     return storage.to_parquet(made, GROUP_ROWS)
 
 
-def _image(field: pa.Field) -> pa.Field:
-    """Encoded pictures in the form that every reader knows, whatever form the input had them in."""
+def _encoded(field: pa.Field) -> pa.Field:
+    """Encoded media in the form that every reader knows, whatever form the input had them in."""
     is_struct = pa.types.is_struct(field.type) and "bytes" in field.type.names
     return field.with_type(schema.HF_IMAGE) if is_struct else field
 
@@ -80,22 +99,25 @@ def _image(field: pa.Field) -> pa.Field:
 def _webdataset(rows: Rows) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for row in rows:
-            for name, data in _members(row).items():
+        for row in rows.rows:
+            for name, data in _members(row, rows.kinds).items():
                 member = tarfile.TarInfo(f"{row['id']}.{name}")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
     return out.getvalue()
 
 
-def _members(row: Mapping[str, Any]) -> dict[str, bytes]:
-    """Files of one sample: pictures as they are stored, texts as text, the rest as one JSON file."""
+def _members(row: Mapping[str, Any], kind_of: Mapping[str, str]) -> dict[str, bytes]:
+    """Files of one sample: media as they are stored, texts as text, motions as arrays, the rest as one JSON file."""
     found: dict[str, bytes] = {}
     rest: dict[str, Any] = {}
     for name, value in row.items():
         data = value["bytes"] if isinstance(value, dict) and "bytes" in value else value
-        if isinstance(data, bytes):
-            found[f"{name}.{Image.open(io.BytesIO(data)).format or 'bin'}".lower()] = data
+        kind = kind_of.get(name, "")
+        if kind == "motion" and value is not None:
+            found[f"{name}.npy"] = _array(kinds.KINDS[kind].decode(value))
+        elif isinstance(data, bytes):
+            found[f"{name}.{_extension(kind, data)}"] = data
         elif name == "text" and value is not None:
             found["txt"] = str(value).encode()
         else:
@@ -103,6 +125,19 @@ def _members(row: Mapping[str, Any]) -> dict[str, bytes]:
     return {**found, "json": json.dumps(rest).encode()}
 
 
+def _array(values: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, values, allow_pickle=False)
+    return out.getvalue()
+
+
+def _extension(kind: str, data: bytes) -> str:
+    if kind == "audio":
+        return next((name for start, name in SOUNDS.items() if data.startswith(start)), "mp3")
+    return str(Image.open(io.BytesIO(data)).format or "bin").lower()
+
+
+SOUNDS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac", b"OggS": "ogg"}
 FORMATS: dict[str, tuple[str, Callable[[Rows], bytes]]] = {
     "parquet": ("parquet", _parquet),
     "webdataset": ("tar", _webdataset),

@@ -7,6 +7,7 @@ OUT/_SUCCESS                  the audit, written last
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.build import build
 from pipeline.cells import Cell
 from pipeline.patience import patiently
+from pipeline.settings import Task
 from pipeline.storage import Stored
 
 
@@ -41,6 +44,11 @@ class Plan:
     inputs: int
     rows: int
     judge: str  # where the judge was; its content stands in `identity`
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """What is generated from what."""
+        return build(Task, self.identity["task"])
 
     @property
     def shards(self) -> int:

@@ -1,7 +1,7 @@
 """What a dancer hears: CHANNELS numbers for each frame of a dance, out of a waveform (sound.py).
 
     0:64   log-mel spectrum, in dB below the piece's loudest band, scaled: -1 is RANGE dB below it or silence, 1 is it
-    64     onset strength, in [0, 2]: rises of the spectrum, 1 for a strong one of this piece
+    64     onset strength, in [0, 2]: rises of loudness, 1 for a strong one of this piece
     65:67  sine and cosine of the beat's phase, 0 on the beat; both 0 where no beat can be found
     67     1 where there is music, to tell it from padding
 
@@ -12,10 +12,11 @@ fixed length stays with the dance. All but the beat is the same at any volume.
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.motion.beats import Beats, track
+from pipeline.motion.beats import BPM, Beats, Prior, tempo, track
 from pipeline.motion.skeleton import FPS
 from pipeline.sound import RATE, Waveform
 
@@ -27,13 +28,17 @@ MEL, ONSET, BEAT, MUSIC = slice(0, BANDS), BANDS, slice(BANDS + 1, BANDS + 3), B
 RANGE = 80.0  # dB between the loudest band and what counts as silence
 FLOOR = 1e-10  # power
 QUIET = 1e-2  # power of the loudest band of a piece that is all but silent: 50 dB below a sine of full scale
+LOUDNESS = 0.3  # power of the power as which it is heard (Stevens 1957)
 STRONG = 0.95  # quantile of the onset strengths of a piece that is scaled to 1 ...
-WEAK = 1.0  # ... if it is at least so many dB
+WEAK = 0.01  # ... if it is at least so much of its loudest band
+PRIOR = Prior(135, 0.6)  # of the tempo of dance music, which salsa moves above the usual 120
+RATIOS = (1, 3 / 2, 2 / 3, 2, 1 / 2)  # what trackers mistake a tempo for, the octaves and, in syncopated music, thirds
 
 
 class MusicFeatures(nn.Module):
     """Waveforms [..., S], of at least half a WINDOW and one of them like any other -> features [..., T, CHANNELS]."""
 
+    channels = CHANNELS
     filters: Tensor
     window: Tensor
 
@@ -46,9 +51,9 @@ class MusicFeatures(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         """Features [..., T, CHANNELS] of waveforms [..., S], T = `frames(S)`. Each row is a piece for itself."""
         decibels = relative(self.log_mel(waves))
-        rises = onset(decibels)
+        rises = onset(loudness(decibels))
         strong = rises.quantile(STRONG, -1, keepdim=True).clamp(min=WEAK)
-        beat = [phase(track(r.double().cpu().numpy(), FPS), r.shape[-1]) for r in rises.reshape(-1, rises.shape[-1])]
+        beat = [phase(pulse(r.double().cpu().numpy()), r.shape[-1]) for r in rises.reshape(-1, rises.shape[-1])]
         phases = torch.from_numpy(np.stack(beat)).to(rises).view(*rises.shape, 2)
         strength = (rises / strong).clamp(max=2)[..., None]
         return torch.cat([decibels * (2 / RANGE) + 1, strength, phases, torch.ones_like(strength)], -1)
@@ -74,10 +79,34 @@ def relative(decibels: Tensor) -> Tensor:
     return (decibels - loudest).clamp(min=-RANGE)
 
 
-def onset(decibels: Tensor) -> Tensor:
-    """Onset strength [..., T] of power [..., T, BANDS], both in dB: half-wave rectified spectral flux, the mean over
-    bands (Boeck & Widmer 2013 without their maximum filter, librosa's `onset_strength`)."""
-    return F.pad(decibels.diff(dim=-2).clamp(min=0).mean(-1), (1, 0))
+def loudness(decibels: Tensor) -> Tensor:
+    """Loudness of power in dB: 1 at 0 dB. Unlike dB it does not count rises of what is too faint to be heard."""
+    return 10 ** (decibels * (LOUDNESS / 10))
+
+
+def onset(spectrum: Tensor) -> Tensor:
+    """Onset strength [..., T] of a spectrum [..., T, BANDS]: half-wave rectified spectral flux, the mean over bands
+    (Boeck & Widmer 2013 without their maximum filter, librosa's `onset_strength`)."""
+    return F.pad(spectrum.diff(dim=-2).clamp(min=0).mean(-1), (1, 0))
+
+
+def pulse(strength: NDArray[np.float64]) -> Beats:
+    """Beats in seconds of an onset strength [T]: at its tempo or one that it is easily mistaken for, whichever's beats
+    meet more of it than chance would."""
+    guess = tempo(strength, FPS, prior=PRIOR)
+    tempi = [guess * ratio for ratio in RATIOS if BPM[0] <= guess * ratio <= BPM[1]]
+    return max((track(strength, FPS, prior=Prior(bpm, 0.02)) for bpm in tempi), key=lambda b: _evidence(strength, b))
+
+
+def _evidence(strength: NDArray[np.float64], beats: Beats) -> float:
+    """Standard deviations by which the sum of the strength at the beats exceeds what as many frames drawn at random
+    would have, weighted by the prior of their tempo."""
+    if len(beats) < 2:
+        return 0.0
+    z = gaussian_filter1d((strength - strength.mean()) / strength.std(), 1.0)
+    excess = np.interp(beats * FPS, np.arange(len(z)), z).sum() / np.sqrt(len(beats))
+    bpm = 60 / np.median(np.diff(beats))
+    return float(max(0, excess) * np.exp(-0.5 * (np.log(bpm / PRIOR.bpm) / PRIOR.width) ** 2))
 
 
 def phase(beats: Beats, length: int) -> NDArray[np.float32]:
@@ -94,7 +123,7 @@ def phase(beats: Beats, length: int) -> NDArray[np.float32]:
 
 def beats(wave: Waveform) -> Beats:
     """Beats of a waveform [S], in seconds."""
-    return track(onset(relative(MusicFeatures().log_mel(torch.from_numpy(wave)))).double().numpy(), FPS)
+    return pulse(onset(loudness(relative(MusicFeatures().log_mel(torch.from_numpy(wave))))).double().numpy())
 
 
 def mel_filters() -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ def generate(settings: Generate) -> str:
     done = ledger.done(settings.output)
     todo = sorted(set(range(plan.shards)) - set(done))
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
-    progress.say(f"judge of all CLIP scores: {weights[0]['judge']}")
+    progress.say(f"judge of all similarities: {weights[0]['judge']}")
     page = storage.join(settings.output, "report", "index.html") if plan.rows else settings.output
     finished = storage.stat_or_none(ledger.success_uri(settings.output))
     if not todo and finished and (not plan.rows or storage.stat_or_none(page)):
@@ -54,14 +54,14 @@ def _retry_failed(output: str) -> None:
 
 
 def fingerprints(settings: Generate) -> tuple[Weights, ...]:
-    """Content hashes of the folders of each model. Raises SettingsError if a generator's own CLIP is the judge."""
+    """Content hashes of the folders of each model. Raises SettingsError if a part of a generator is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
     found = []
     for model in models(settings):
-        own = storage.join(model, "clip")
-        if storage.list_objects(own) and checkpoint.fingerprint(own) == judge:
+        if part := checkpoint.part_with(model, settings.model.judge):
             raise SettingsError(
-                f"model.judge={settings.model.judge} is the CLIP that conditions the generator {model}; take another"
+                f"model.judge={settings.model.judge} is a part of the generator {model} ({part}/), which may not mark "
+                "its own work; take another"
             )
         found.append({"model": checkpoint.fingerprint(model), "judge": judge})
     return tuple(found)

@@ -6,11 +6,11 @@ fixed-size lists of float16.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
-HF_IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+HF_IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])  # audio has the same form
 
 # plan/<hash>-<n>.parquet: one row group per shard
 PLAN = pa.schema(
@@ -40,21 +40,28 @@ MANIFEST = pa.schema(
     ]
 )
 
-RESULTS: dict[str, list[pa.Field]] = {"image": [pa.field("image", HF_IMAGE)]}
-
 
 @dataclasses.dataclass(frozen=True)
 class Names:
     """Field names of the output's structs, which differ between tasks."""
 
     roles: Sequence[str]  # of the inputs
+    judged: Sequence[str]  # those of them that the judge embeds
     scores: Sequence[str]
     weights: Sequence[str]  # of guidance
     provenance: Sequence[str]
 
 
-def output(result: str, names: Names, embedding_dim: int, kept: Sequence[pa.Field] = ()) -> pa.Schema:
-    """Schema of data/<shard>.parquet for a task; `kept` columns pass through from the input."""
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Columns that pass through from the input."""
+
+    fields: Sequence[pa.Field] = ()
+    sounds: Collection[str] = ()  # names of those that hold audio
+
+
+def output(result: Sequence[pa.Field], names: Names, embedding_dim: int, kept: Kept = Kept()) -> pa.Schema:
+    """Schema of data/<shard>.parquet for a task's kind of result."""
     embedding = pa.list_(pa.float16(), embedding_dim)
     fields = [
         pa.field("row_id", pa.string(), nullable=False),
@@ -65,26 +72,27 @@ def output(result: str, names: Names, embedding_dim: int, kept: Sequence[pa.Fiel
         pa.field("status", pa.string(), nullable=False),  # "ok" | "failed"
         pa.field("error", ERROR),
         pa.field("selected", pa.bool_(), nullable=False),  # worth keeping, by the settings' `select`
-        *RESULTS[result],
+        *result,
         pa.field("embedding", embedding),  # of the result, in the judge's space
-        pa.field("input_embeddings", _struct(names.roles, embedding)),
+        pa.field("input_embeddings", _struct(names.judged, embedding)),
         pa.field("scores", _struct(names.scores, pa.float32())),
         pa.field("present", _struct(names.roles, pa.bool_())),
         pa.field("guidance", _struct(names.weights, pa.float32())),
         pa.field("provenance", _struct(names.provenance, pa.string())),
-        *kept,
+        *kept.fields,
     ]
-    return pa.schema(fields, metadata=huggingface_metadata(fields))
+    return pa.schema(fields, metadata=huggingface_metadata(fields, kept.sounds))
 
 
 def _struct(names: Sequence[str], kind: pa.DataType) -> pa.DataType:
     return pa.struct([pa.field(name, kind) for name in names])
 
 
-def huggingface_metadata(fields: Sequence[pa.Field]) -> dict[str, str]:
-    """Schema metadata by which `datasets.load_dataset("parquet", …)` shows image columns as pictures."""
-    images = {f.name: {"_type": "Image"} for f in fields if f.type == HF_IMAGE}
-    return {"huggingface": json.dumps({"info": {"features": images}})} if images else {}
+def huggingface_metadata(fields: Sequence[pa.Field], sounds: Collection[str] = ()) -> dict[str, str]:
+    """Schema metadata by which `datasets.load_dataset("parquet", …)` shows columns of encoded media as what they are:
+    those named in `sounds` as audio, the others as pictures."""
+    media = {f.name: {"_type": "Audio" if f.name in sounds else "Image"} for f in fields if f.type == HF_IMAGE}
+    return {"huggingface": json.dumps({"info": {"features": media}})} if media else {}
 
 
 def check(table: pa.Table, schema: pa.Schema) -> pa.Table:

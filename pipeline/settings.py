@@ -28,11 +28,13 @@ class Task:
     """What is generated from what. A task is one file in conf/task."""
 
     name: str
-    result: str  # kind of result: "image"
-    roles: Mapping[str, str]  # role of an input column -> kind of media: "text" | "image" | "sketch"
+    result: str  # "module:attribute" of the kind of its results (results/)
+    roles: Mapping[str, str]  # role of an input column -> kind of media (kinds.py)
     conditions: tuple[str, ...]  # roles that condition the sampler, in the order of chained guidance
     encoders: Mapping[str, str]  # condition -> "module:attribute" of its encoder
     backend: str  # "module:attribute" that loads model.path into a Denoiser
+    judge: str  # "module:attribute" that loads model.judge into a Judge
+    options: Mapping[str, Any]  # of this task's encoders, backend and results; part of the recipe
     scores: Mapping[str, str]  # name -> "module:attribute" of a function of one scored sample
     best_by: str  # score by which the report ranks rows
 
@@ -41,8 +43,8 @@ class Task:
 class Model:
     """Weights, as folders in diffusers or open_clip form; local or any fsspec URI."""
 
-    path: str  # the generator: UNet, adapter, fusion, autoencoder, scheduler and its conditioning CLIP
-    judge: str  # an open_clip folder that the generator has never seen; it alone scores
+    path: str  # the generator: its networks, its scheduler and the encoders of its conditions
+    judge: str  # a folder that the generator has never seen, as the task's judge loads it; it alone scores
     dtype: str  # "float32" | "bfloat16" | "float16"
 
 
@@ -185,7 +187,7 @@ class Training:
     """What a model was trained on, to look for results that repeat it."""
 
     path: str | None  # as input.path; None: do not look
-    image: str  # column
+    column: str | None  # that is compared; None: the one that held the run's references
     where: str | None
 
 
@@ -224,12 +226,13 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """One run of jobs/search.py. Exactly one of text, image, sketch and row is given."""
+    """One run of jobs/search.py. Exactly one of text, image, sketch, audio and row is given."""
 
     run: str
     text: str | None
     image: str | None
     sketch: str | None
+    audio: str | None
     row: str | None
     of: str  # "result", or a role of the inputs
     top_k: int

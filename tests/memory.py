@@ -36,6 +36,9 @@ class Idle(SketchToImageBackend):
         """The conditions as they are."""
         return {m: c.to(self.device, self.dtype) for m, c in conditions.items()}
 
+    def constraint(self, conditions: Conditions) -> None:
+        """Nothing has to be kept."""
+
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:  # noqa: ARG002
         """No noise."""
         return torch.zeros_like(x_t)

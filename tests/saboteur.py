@@ -9,8 +9,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
@@ -63,8 +64,8 @@ class Text(TextEncoder):
 class Backend(SketchToImageBackend):
     """The project's own model, with a note of its process and of the node that it works on."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
-        super().__init__(folder, device, dtype)
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        super().__init__(folder, device, dtype, options)
         self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
         (notes() / "samplers" / str(os.getpid())).touch()
 
@@ -78,8 +79,8 @@ class Backend(SketchToImageBackend):
 class Pair(Backend):
     """As `Backend`, but it waits for a second one: alone, it would be done before that one has started."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
-        super().__init__(folder, device, dtype)
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        super().__init__(folder, device, dtype, options)
         deadline = time.monotonic() + PAIR_SECONDS
         while len(list((notes() / "samplers").iterdir())) < 2 and time.monotonic() < deadline:
             time.sleep(0.2)

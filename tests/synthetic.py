@@ -15,6 +15,7 @@ from pipeline.cells import Cell
 from pipeline.cells import models as models_of
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint
+from pipeline.results.image import ImageResult
 from tests import make, tiny
 
 SIZE = 16  # of embeddings
@@ -88,8 +89,10 @@ def _row(planned: dict[str, Any], cell: Cell, pictures: Any, score: Score, rng: 
 
 
 def _table(rows: list[dict[str, Any]], shard: int, keep: tuple[str, ...]) -> pa.Table:
-    names = schema.Names(["text", "sketch", "image"], SCORES, ["text", "sketch", "all"], sorted(rows[0]["provenance"]))
-    declared = schema.output("image", names, SIZE, [pa.field(name, pa.string()) for name in keep])
+    roles = ["text", "sketch", "image"]
+    names = schema.Names(roles, roles, SCORES, ["text", "sketch", "all"], sorted(rows[0]["provenance"]))
+    kept = schema.Kept([pa.field(name, pa.string()) for name in keep])
+    declared = schema.output(ImageResult.fields, names, SIZE, kept)
     facts = {"shard": shard, "seconds": {"encode": 1.0, "sample": 8.0, "finish": 1.0}, "forwards": 9 * len(rows)}
     metadata = {**(declared.metadata or {}), b"run": json.dumps(facts).encode()}
     return pa.Table.from_pylist(rows, declared).replace_schema_metadata(metadata)

@@ -17,7 +17,7 @@ Models = dict[str, str]
 
 @pytest.fixture(scope="module")
 def backend(models: Models) -> SketchToImageBackend:
-    return SketchToImageBackend(Path(models["path"]), "cpu", torch.float32)
+    return SketchToImageBackend(Path(models["path"]), "cpu", torch.float32, {})
 
 
 @pytest.fixture(scope="module")

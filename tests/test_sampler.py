@@ -47,6 +47,9 @@ class Gaussian:
         self.prepared += 1
         return conditions
 
+    def constraint(self, conditions: Conditions) -> None:
+        """Nothing has to be kept."""
+
     def mean(self, conditions: Conditions, keep: Keep) -> Tensor:
         return torch.stack([MEANS[m] * (c.present & keep[m]) for m, c in conditions.items()]).sum(0)
 

@@ -4,8 +4,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline import schema
+from pipeline.results.image import ImageResult
 
-NAMES = schema.Names(["text", "sketch"], ["clip_text"], ["text", "sketch", "all"], ["model"])
+NAMES = schema.Names(["text", "sketch"], ["text", "sketch"], ["clip_text"], ["text", "sketch", "all"], ["model"])
 SCHEMA = pa.schema([pa.field("a", pa.int32(), nullable=False), pa.field("b", pa.string())])
 
 
@@ -19,7 +20,7 @@ def test_check_casts_orders_and_refuses() -> None:
 
 
 def test_output_declares_images_for_hugging_face() -> None:
-    made = schema.output("image", NAMES, 8, [pa.field("group", pa.string())])
+    made = schema.output(ImageResult.fields, NAMES, 8, schema.Kept([pa.field("group", pa.string())]))
     features = json.loads(made.metadata[b"huggingface"])["info"]["features"]
     assert features == {"image": {"_type": "Image"}}
     assert made.field("embedding").type == pa.list_(pa.float16(), 8)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from PIL import Image, ImageDraw
 
 from pipeline.media import Pixels
-from pipeline.scores import Sample, clip, colour, sketch
+from pipeline.scores import Sample, colour, similarity, sketch
 
 
 def drawing(shift: int = 0, fill: str = "yellow") -> tuple[Pixels, Pixels]:
@@ -86,9 +86,9 @@ def test_colour_error_ignores_the_white_ground() -> None:
 def test_scores_of_missing_inputs_are_nan() -> None:
     rgb, grey = drawing()
     alone = sample(rgb)
-    for score in (clip.text, clip.sketch, clip.image, sketch.fidelity, colour.delta_e):
+    for score in (similarity.text, similarity.sketch, similarity.image, sketch.fidelity, colour.delta_e):
         assert math.isnan(score(alone))
     whole = sample(rgb, text="a disc", sketch=grey, image=rgb)
-    assert clip.text(whole) == pytest.approx(0.6)
+    assert similarity.text(whole) == pytest.approx(0.6)
     assert sketch.fidelity(whole) > 0.95
     assert colour.delta_e(whole) == 0

@@ -19,7 +19,7 @@ class Condition:
     tokens: Tensor  # [B, L, D] for cross-attention
     mask: Tensor  # [B, L] bool, true where a token is real
     pooled: Tensor  # [B, E] one vector per row
-    maps: tuple[Tensor, ...]  # spatial evidence, each [B, C, H, W]
+    maps: tuple[Tensor, ...]  # evidence in place or time, each [B, C, H, W] or [B, C, T]
     present: Tensor  # [B] bool
 
     def __post_init__(self) -> None:
@@ -74,6 +74,18 @@ class Encoder(Protocol):
         """Evidence of B values, None where a row has none; the result has B rows."""
 
 
+class Judge(Protocol):
+    """A space in which results and inputs are compared; named in the task's `judge`. Frozen."""
+
+    @classmethod
+    def load(cls, folder: str, device: str) -> Self:
+        """The judge of a folder."""
+
+    def embed(self, kind: str, values: Sequence[Any | None]) -> Tensor:
+        """Unit vectors [B, E] of B decoded values of one kind of media (kinds.py); of padding where one is None. A
+        value's vector does not depend on the others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EncoderContext:
     """What encoders of one model share: its folder, their device, and parts that several of them use."""
@@ -81,6 +93,7 @@ class EncoderContext:
     folder: str
     device: str
     shared: dict[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the task's
 
     def share(self, name: str, make: Callable[[], Any]) -> Any:
         """A part made by the first encoder that asks for it, the same one for the next."""

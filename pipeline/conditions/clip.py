@@ -1,7 +1,7 @@
 """CLIP (Radford et al. 2021) by open_clip, from a folder or any open_clip name: text and pictures in one space.
 
-The only importer of open_clip. `Clip` is used three ways: to condition (TextEncoder), to embed and judge
-results (stages/sample.py), and to be trained (train/alignment.py).
+The only importer of open_clip. `Clip` is used three ways: to condition (TextEncoder), to judge (ClipJudge), and to be
+trained (train/alignment.py).
 """
 
 import json
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Condition, EncoderContext
-from pipeline.media import Pixels
+from pipeline.media import Pixels, as_rgb, fit
 from pipeline.settings import SettingsError
 
 
@@ -119,6 +119,26 @@ def shared_clip(context: EncoderContext) -> Clip:
     """The conditioning CLIP of a model folder, loaded once for all encoders of the process."""
     clip: Clip = context.share("clip", lambda: Clip.load(f"{context.folder}/clip", context.device))
     return clip
+
+
+class ClipJudge:
+    """Texts, pictures and sketches in the space of a CLIP."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+
+    @classmethod
+    def load(cls, folder: str, device: str) -> Self:
+        """Of an open_clip folder."""
+        return cls(Clip.load(folder, device))
+
+    def embed(self, kind: str, values: Sequence[Any | None]) -> Tensor:
+        """Unit vectors [B, E] of texts, or of pixels [H, W, 3] or [H, W] of any size; of padding where one is None."""
+        if kind == "text":
+            return self.clip.embed_texts([v or "" for v in values])[2]
+        side = self.clip.image_size
+        white = np.full((side, side, 3), 255, np.uint8)
+        return self.clip.embed_images(to_unit([white if v is None else as_rgb(fit(v, side)) for v in values]))
 
 
 def save(network: nn.Module, config: dict[str, Any], folder: Path) -> None:

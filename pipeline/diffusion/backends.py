@@ -1,5 +1,9 @@
-"""Checkpoints of each family behind one signature (`sampler.Denoiser`); named in a task's `backend`."""
+"""Checkpoints of each family behind one signature (`sampler.Denoiser`); named in a task's `backend`.
 
+A backend is made of the model's folder, a device, the precision of its network and the task's `options`.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from pipeline.models.fusion import Fusion, Keep
 class SketchToImageBackend:
     """The project's own generator folder: unet, adapter, fusion, vae, scheduler (models/image.py)."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype, _options: Mapping[str, Any]) -> None:
         parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
         self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
@@ -28,6 +32,9 @@ class SketchToImageBackend:
     def prepare(self, conditions: Conditions) -> dict[str, Condition]:
         """The adapter's features of the sketches."""
         return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
+
+    def constraint(self, conditions: Conditions) -> None:
+        """Nothing has to be kept."""
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """v-prediction, in float32 whatever the network computes in."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.conditions import Conditions
+from pipeline.diffusion.constraint import Constraint, constrained
 from pipeline.diffusion.guidance import Branches, everything
 from pipeline.diffusion.noise import initial_noise
 from pipeline.models.fusion import Keep
@@ -25,6 +26,9 @@ class Denoiser(Protocol):
 
     def prepare(self, conditions: Conditions) -> Conditions:
         """Work on conditions that does not depend on x_t or t, done once before the loop."""
+
+    def constraint(self, conditions: Conditions) -> Constraint | None:
+        """What the results have to keep, by conditions that have been prepared; None: nothing."""
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """Prediction [B, ...] at x_t [B, ...], t [B]; row b sees modality m where keep[m][b] and it is present."""
@@ -76,6 +80,7 @@ def sample(
     scheduler.set_timesteps(steps)
     rows = len(generators)
     ready = denoiser.prepare(conditions)
+    constrain, kind = denoiser.constraint(ready), scheduler.config.prediction_type
     modalities = tuple(ready)
     device = ready[modalities[0]].present.device
     x_t = initial_noise(generators, denoiser.latent_shape).to(device) * scheduler.init_noise_sigma
@@ -85,9 +90,12 @@ def sample(
         sigma = sigma_of(scheduler, index)
         active = guide.at(sigma, modalities)
         count = len(active.subsets)
-        x_in = scheduler.scale_model_input(x_t, t).repeat(count, *[1] * (x_t.dim() - 1))  # [K * B, ...]
+        x = scheduler.scale_model_input(x_t, t)
+        x_in = x.repeat(count, *[1] * (x_t.dim() - 1))  # [K * B, ...]
         eps = denoiser.denoise(x_in, t.to(device).expand(count * rows), *stacked.of(active, rows))
         eps = active.combine(sigma, eps.unflatten(0, (count, rows)))  # [K, B, ...] -> [B, ...]
+        if constrain:
+            eps = constrained(constrain, eps, x, sigma, kind)
         x_t = scheduler.step(eps, t, x_t, **stochastic).prev_sample
         forwards += count * rows
     return Sampled(x_t, forwards)

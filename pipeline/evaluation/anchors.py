@@ -21,6 +21,7 @@ from pipeline.settings import Evaluate
 ANCHOR_INPUTS = 1000  # of a slice
 LEAST_SPAN = 0.05  # between null and ceiling, below which a share of it means nothing
 SCORE = "sketch_f1"
+ROLES = ("sketch", "image")
 
 
 def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict[str, Estimate]]:
@@ -30,7 +31,7 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
         return {}
     wanted = {group: sources(own.sample) for group, own in kept.items()}
     every = {source for own in wanted.values() for source in own}
-    known = inputs.read(settings.run, plan, inputs.result_side(settings.run), Wanted(every))
+    known = inputs.read(settings.run, plan, inputs.result_size(settings.run, plan), Wanted(every, ROLES))
     reached = {group: own.scores.estimates()[scores.index(SCORE)] for group, own in kept.items()}
     return {group: share(known, wanted[group], reached[group]) for group in kept}
 
@@ -56,10 +57,11 @@ def share(known: Inputs, wanted: tuple[str, ...], reached: Estimate) -> dict[str
 
 def anchors(known: Inputs, wanted: tuple[str, ...]) -> tuple[Estimate, Estimate]:
     """(ceiling, null). Inputs without a sketch or a picture are left out; of fewer than two others both are NaN."""
-    both = [s for s in wanted if s in known.sketch and s in known.image]
+    sketch, image = (known.values[role] for role in ROLES)
+    both = [s for s in wanted if s in sketch and s in image]
     if len(both) < 2:
         return mean(np.array([]), []), mean(np.array([]), [])
-    own = np.array([sketch_f1(known.sketch[s], known.image[s]) for s in both])
+    own = np.array([sketch_f1(sketch[s], image[s]) for s in both])
     others = [*both[1:], both[0]]  # the sample's order is that of hashes: as good as drawn
-    shuffled = np.array([sketch_f1(known.sketch[a], known.image[b]) for a, b in zip(both, others, strict=True)])
+    shuffled = np.array([sketch_f1(sketch[a], image[b]) for a, b in zip(both, others, strict=True)])
     return mean(own, both), mean(shuffled, others)

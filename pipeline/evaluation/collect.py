@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import ledger, storage
+from pipeline import ledger, results, storage
+from pipeline.kinds import judged
 from pipeline.ledger import Plan
 from pipeline.patience import patiently
 from pipeline.settings import SettingsError
@@ -81,17 +82,17 @@ def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows
     """The rows of one unit that went well. Raises SettingsError for a column that is not there."""
     table = pa.concat_tables([_table(ledger.shard_uri(run, shard), by) for shard in shards])
     table = table.filter(pc.field("status") == "ok")
-    task = plan.identity["task"]
+    task = plan.task
     columns = [[str(v) for v in table[name].to_pylist()] for name in by]
-    embedded = {role: vectors(pc.struct_field(table["input_embeddings"], role)) for role in task["roles"]}
+    embedded = {role: vectors(pc.struct_field(table["input_embeddings"], role)) for role in judged(task.roles)}
     result = vectors(table["embedding"])
     return Rows(
         row_id=np.array(table["row_id"].to_pylist(), dtype=np.str_),
         source_id=np.array(table["source_id"].to_pylist(), dtype=np.str_),
         groups=tuple(zip(*columns, strict=True)) if by else ((),) * table.num_rows,
-        scores=np.stack([_numbers(table["scores"], name) for name in task["scores"]], axis=1),
+        scores=np.stack([_numbers(table["scores"], name) for name in task.scores], axis=1),
         result=result,
-        reference=embedded.pop(task["result"], np.full(result.shape, np.nan, np.float32)),
+        reference=embedded.pop(results.of(task).reference or "", np.full(result.shape, np.nan, np.float32)),
         conditions=embedded,
     )
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline import media, storage
+from pipeline import media, results, storage
 from pipeline.conditions.clip import to_unit
 from pipeline.evaluation import inputs
 from pipeline.evaluation.collect import Rows
@@ -48,14 +48,19 @@ def load(name: str) -> Features:
 
 
 def replaced(rows: Rows, run: str, plan: Plan, shards: Sequence[int], features: Features) -> Rows:
-    """Rows of a unit with these features in place of the judge's; conditions have none."""
-    made = inputs.results(run, set(rows.row_id.tolist()), shards)
-    results = [inputs.picture(made[row]) for row in rows.row_id.tolist()]
-    if not results:
+    """Rows of a unit with these features in place of the judge's; conditions have none. Raises SettingsError for a run
+    whose results are no pictures."""
+    kind = results.of(plan.task)
+    if kind.kind != "image":
+        raise SettingsError("features= takes pictures, which the results of this run are not; leave it out")
+    made = inputs.stored(run, plan, set(rows.row_id.tolist()), shards)
+    pictures: list[Pixels] = [p for row in rows.row_id.tolist() if (p := kind.stored(made[row])) is not None]
+    if not pictures:
         return dataclasses.replace(rows, conditions={})
     sources = rows.source_id.tolist()
-    known = inputs.read(run, plan, results[0].shape[0], Wanted(set(sources), shards=shards)).image
-    result = features(results)
+    wanted = Wanted(set(sources), [kind.reference] if kind.reference else [], shards=shards)
+    known = inputs.read(run, plan, len(pictures[0]), wanted).values.get(kind.reference or "", {})
+    result = features(pictures)
     reference = np.full(result.shape, np.nan, np.float32)
     there = sorted(known)
     if there:

@@ -1,4 +1,4 @@
-"""What figures are read against: the inputs' own media, decoded at the results' size."""
+"""What figures are read against: the inputs' own media, decoded and fitted to the results' size; stored results."""
 
 import dataclasses
 import functools
@@ -8,23 +8,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import ledger, media, storage
+from pipeline import ledger, results, storage
+from pipeline.kinds import KINDS
 from pipeline.ledger import Plan
-from pipeline.media import Bounds, Pixels
 from pipeline.settings import SettingsError
 from pipeline.stages import attempt
-from pipeline.stages.decode import DECODERS
 from pipeline.stages.load import Reader
 
-BATCH_ROWS = 1024  # of a run, whose pictures are held at a time
+BATCH_ROWS = 1024  # of a run, whose results are held at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Sketch and reference of inputs, where they have them."""
+    """Values of inputs, where they have them."""
 
-    sketch: Mapping[str, Pixels]  # source id -> [S, S]
-    image: Mapping[str, Pixels]  # source id -> [S, S, 3]
+    values: Mapping[str, Mapping[str, Any]]  # role -> source id -> value
     columns: Mapping[str, dict[str, Any]]  # source id -> further columns of the input file
 
 
@@ -33,15 +31,17 @@ class Wanted:
     """What to read."""
 
     sources: Collection[str]
+    roles: Sequence[str]
     columns: Sequence[str] = ()  # further ones of the input file
     shards: Sequence[int] | None = None  # where the sources are; None: anywhere
 
 
 def read(run: str, plan: Plan, size: int, wanted: Wanted) -> Inputs:
-    """Wanted inputs of a run, decoded and fitted into `size` pixels; what cannot be decoded is missing here."""
-    roles = {r: c for r in ("sketch", "image") if (c := plan.identity["input"]["columns"].get(r))}
+    """Wanted inputs of a run, decoded and fitted to results of a size; what cannot be decoded is missing here."""
+    kinds, fitted = plan.task.roles, results.of(plan.task).fitted
+    roles = {r: c for r in wanted.roles if (c := plan.identity["input"]["columns"].get(r))}
     named = {**roles, **{f"extra.{c}": c for c in wanted.columns}}
-    found: dict[str, dict[str, Any]] = {"sketch": {}, "image": {}}
+    found: dict[str, dict[str, Any]] = {role: {} for role in wanted.roles}
     extra: dict[str, dict[str, Any]] = {}
     readers: dict[int, Reader] = {}
     for planned in _planned(run, plan, wanted.shards):
@@ -53,10 +53,10 @@ def read(run: str, plan: Plan, size: int, wanted: Wanted) -> Inputs:
             cells = readers[file].rows([row]).to_pylist()[0]
             extra[source] = {c: cells[f"extra.{c}"] for c in wanted.columns}
             for role in roles:
-                pixels, _ = attempt("evaluate", role, functools.partial(DECODERS[role], cells[role]))
-                if pixels is not None:
-                    found[role][source] = media.fit(pixels, size)
-    return Inputs(found["sketch"], found["image"], extra)
+                value, _ = attempt("evaluate", role, functools.partial(KINDS[kinds[role]].decode, cells[role]))
+                if value is not None:
+                    found[role][source] = fitted(kinds[role], value, size)
+    return Inputs(found, extra)
 
 
 def _planned(run: str, plan: Plan, shards: Sequence[int] | None) -> Iterator[pa.Table]:
@@ -65,29 +65,25 @@ def _planned(run: str, plan: Plan, shards: Sequence[int] | None) -> Iterator[pa.
     return (ledger.shard_rows(run, plan, shard) for shard in shards)
 
 
-def result_side(run: str) -> int:
-    """Pixels along a side of the run's results. Raises SettingsError for a run without any."""
+def result_size(run: str, plan: Plan) -> int:
+    """The size of the run's results, by the first of them. Raises SettingsError for a run without any."""
+    kind = results.of(plan.task)
     for stored in ledger.data_objects(run):
         with storage.open_parquet(stored.uri) as parquet:
-            column = parquet.read(columns=["image"])["image"].drop_null()
-        if len(column):
-            return int(picture(column[0]["bytes"].as_py()).shape[0])
+            table = parquet.read(columns=["status", *(f.name for f in kind.fields)])
+        for row in table.filter(pc.field("status") == "ok").slice(0, 1).to_pylist():
+            found = kind.stored(row)
+            return 0 if found is None else len(found)
     raise SettingsError(f"run={run} has no result: all its rows failed")
 
 
-def results(run: str, rows: Collection[str], shards: Sequence[int] | None = None) -> dict[str, bytes]:
-    """Stored results of some rows, encoded, by row id. Reads all pictures of these shards (None: of the run)."""
-    wanted = pa.array(sorted(rows), pa.string())
-    found: dict[str, bytes] = {}
+def stored(run: str, plan: Plan, rows: Collection[str], shards: Sequence[int] | None = None) -> dict[str, Any]:
+    """Columns of the stored results of some rows, by row id. Reads all results of these shards (None: of the run)."""
+    wanted, columns = pa.array(sorted(rows), pa.string()), [f.name for f in results.of(plan.task).fields]
+    found: dict[str, Any] = {}
     for shard in (ledger.done(run) if shards is None else shards) if rows else ():
         with storage.open_parquet(ledger.shard_uri(run, shard)) as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=["row_id", "image"]):
-                own = batch.filter(pc.is_in(batch["row_id"], wanted))
-                pairs = zip(own["row_id"].to_pylist(), own["image"].to_pylist(), strict=True)
-                found |= {row: image["bytes"] for row, image in pairs if image}
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=["row_id", "status", *columns]):
+                own = batch.filter(pc.and_(pc.is_in(batch["row_id"], wanted), pc.equal(batch["status"], "ok")))
+                found |= {row["row_id"]: row for row in own.to_pylist()}
     return found
-
-
-def picture(data: bytes) -> Pixels:
-    """A stored result, decoded."""
-    return media.decode_image(data, Bounds())

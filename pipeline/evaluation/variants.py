@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_cie76, rgb2lab
 
-from pipeline import storage
+from pipeline import results, storage
 from pipeline.evaluation import inputs, intervals
 from pipeline.evaluation.collect import Group
 from pipeline.evaluation.inputs import Wanted
@@ -28,19 +28,23 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
     column = settings.variants
     if column is None:
         return {}
+    kind = results.of(plan.task)
+    if kind.kind != "image" or kind.reference is None:
+        raise SettingsError(f"variants={column} compares pictures with their references, which this run has not")
     with storage.open_parquet(plan.files[0].uri) as parquet:
         names = parquet.schema_arrow.names
     if column not in names:
         raise SettingsError(f"variants={column}: the input has no such column; it has {', '.join(names)}")
     every = {str(source) for own in kept.values() for source in own.sample.source_id}
-    known = inputs.read(settings.run, plan, inputs.result_side(settings.run), Wanted(every, [column]))
+    wanted = Wanted(every, [kind.reference], [column])
+    known = inputs.read(settings.run, plan, inputs.result_size(settings.run, plan), wanted)
     family = {source: str(values[column]) for source, values in known.columns.items() if values[column] is not None}
-    made = inputs.results(settings.run, {str(row) for own in kept.values() for row in own.sample.row_id})
-    found = {}
+    made = inputs.stored(settings.run, plan, {str(row) for own in kept.values() for row in own.sample.row_id})
+    references, found = known.values[kind.reference], {}
     for group, own in kept.items():
         sources = [str(source) for source in own.sample.source_id]
-        pictures = [inputs.picture(made[str(row)]) for row in own.sample.row_id]
-        found[group] = {"variant_right": intervals.mean(right(pictures, sources, family, known.image), sources)}
+        pictures = [np.asarray(kind.stored(made[str(row)])) for row in own.sample.row_id]
+        found[group] = {"variant_right": intervals.mean(right(pictures, sources, family, references), sources)}
     return found
 
 

@@ -84,6 +84,20 @@ def fingerprint(uri: str) -> str:
     return digest(*sorted(names)).hex()
 
 
+def part_with(uri: str, other: str) -> str | None:
+    """The folder inside a checkpoint that holds just what another checkpoint holds; None if there is none."""
+    wanted = _sizes(other)
+    names = {file.uri.removeprefix(uri.rstrip("/")).lstrip("/").partition("/")[0] for file in storage.list_objects(uri)}
+    parts = [name for name in sorted(names) if _sizes(storage.join(uri, name)) == wanted]  # others are never read
+    return next((n for n in parts if fingerprint(storage.join(uri, n)) == fingerprint(other)), None)
+
+
+def _sizes(uri: str) -> dict[str, int]:
+    """Size of each file of a checkpoint by its name there."""
+    files = [f for f in storage.list_objects(uri) if not f.uri.endswith(CHECKSUMS)]
+    return {file.uri.removeprefix(uri.rstrip("/")): file.size for file in files}
+
+
 def _newer(file: Path, sidecar: Path) -> bool:
     """Whether a file was written after the sidecar that should know it."""
     return file.stat().st_mtime > sidecar.stat().st_mtime
@@ -115,19 +129,25 @@ def publish(folder: Path, uri: str) -> None:
         storage.put(storage.join(uri, str(file.relative_to(folder))), file.read_bytes())
 
 
-def save_generator(folder: Path, parts: Mapping[str, Any], clip: Path, vae: Path, **facts: str) -> None:
+def save_generator(folder: Path, parts: Mapping[str, Any], frozen: Mapping[str, Path], **facts: str) -> None:
     """Write a generator folder from its diffusers parts (name -> object with save_pretrained) and, copied as they
-    are, the folders of its frozen CLIP and autoencoder; `facts` stand in model_index.json."""
+    are, the folders of its frozen ones (clip, vae, space); `facts` stand in model_index.json."""
     for name, part in parts.items():
         part.save_pretrained(folder / name)
-    for name, source in (("clip", clip), ("vae", vae)):
+    for name, source in frozen.items():
         shutil.copytree(source, folder / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS))
     index = {name: [type(part).__module__.split(".")[0], type(part).__name__] for name, part in parts.items()}
-    index["vae"] = ["diffusers", json.loads((vae / "config.json").read_text())["_class_name"]]
+    index |= {name: ["diffusers", cls] for name, source in frozen.items() if (cls := _class_name(source))}
     (folder / "model_index.json").write_text(
         json.dumps({"_diffusers_version": importlib.metadata.version("diffusers"), **index, **facts}, indent=2) + "\n"
     )
     write_checksums(folder)
+
+
+def _class_name(folder: Path) -> str | None:
+    """The diffusers class of a part's folder; None for an open_clip one."""
+    config = folder / "config.json"
+    return json.loads(config.read_text("utf-8")).get("_class_name") if config.is_file() else None
 
 
 def load_part(folder: Path, name: str, cls: Any) -> Any:

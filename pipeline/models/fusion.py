@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipeline.conditions import Condition, Conditions
 
 Keep = Mapping[str, Tensor]  # modality -> [B] bool: may the network see it in this row?
-Fused = tuple[Tensor, Tensor, tuple[Tensor, ...]]  # tokens [B, L, D], mask [B, L], maps of [B, C, H, W]
+Fused = tuple[Tensor, Tensor, tuple[Tensor, ...]]  # tokens [B, L, D], mask [B, L], maps of [B, C, H, W] or [B, C, T]
 
 
 class Fusion(ModelMixin, ConfigMixin):
@@ -87,9 +87,14 @@ class Fusion(ModelMixin, ConfigMixin):
     def _maps(self, m: str, condition: Condition, seen: Tensor, gate: Tensor) -> list[Tensor]:
         nulls: nn.ParameterList = self.null_map[m]  # type: ignore[assignment]
         return [
-            torch.where(seen[:, None, None, None], gate[:, None, None, None] * x, null[:, None, None])  # [B, C, H, W]
+            torch.where(_over(seen, x), _over(gate, x) * x, null.view(-1, *[1] * (x.dim() - 2)))  # [B, C, ...]
             for x, null in zip(condition.maps, nulls, strict=True)
         ]
+
+
+def _over(values: Tensor, like: Tensor) -> Tensor:
+    """Values [B] that broadcast over [B, C, ...]."""
+    return values.view(-1, *[1] * (like.dim() - 1))
 
 
 def _seen(condition: Condition, keep: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.motion.skeleton import BONES, FEET, FPS, TOES
+from pipeline.motion.skeleton import BONES, FEET, FPS, PARENTS, TOES
 
 WIDTH = 71
 TURN, VELOCITY, HEIGHT, JOINTS, CONTACT = slice(0, 1), slice(1, 3), slice(3, 4), slice(4, 67), slice(67, 71)
@@ -74,3 +74,18 @@ def bone_lengths(poses: Tensor) -> Tensor:
     """Lengths [..., T, 21] of the bones of poses [..., T, 22, 3], metres."""
     parents, joints = (list(side) for side in zip(*BONES, strict=True))
     return (poses[..., joints, :] - poses[..., parents, :]).norm(dim=-1)
+
+
+def with_lengths(poses: Tensor, lengths: Tensor) -> Tensor:
+    """Poses [..., T, 22, 3] whose bones point where they pointed and have `lengths` [21] in metres, in BONES' order.
+
+    The root stays, but for its height: the lower of the two feet stays as high as it was.
+    """
+    made = [poses[..., 0, :]]
+    for joint in range(1, len(PARENTS)):
+        bone = poses[..., joint, :] - poses[..., PARENTS[joint], :]
+        unit = bone / bone.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        made.append(made[PARENTS[joint]] + unit * lengths[joint - 1])
+    found = torch.stack(made, -2)
+    lift = poses[..., list(FEET), 1].amin(-1) - found[..., list(FEET), 1].amin(-1)  # [..., T]
+    return found + lift[..., None, None] * found.new_tensor([0, 1, 0])

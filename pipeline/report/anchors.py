@@ -1,4 +1,4 @@
-"""What a CLIP score is read against, from stored embeddings alone: what the reference pictures themselves reach
+"""What a similarity is read against, from stored embeddings alone: what the references themselves reach
 against their own input (ceiling), and what the results reach against another input (chance)."""
 
 import math
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline import results
 from pipeline.evaluation.intervals import Estimate
 from pipeline.report.choice import estimate
 from pipeline.report.facts import Facts
 from pipeline.report.space import Point, Vector
 
-CLIP = "pipeline.scores.clip:"  # a score of that module compares a result with the role behind the colon
-REFERENCE = "image"
+SIMILARITY = "pipeline.scores.similarity:"  # a score of that module compares a result with the role behind the colon
 
 
 def anchors(facts: Facts, score: str, cell: str) -> tuple[Estimate, Estimate] | None:
     """(ceiling, chance) of a score over the sampled inputs; None for scores that embeddings do not give."""
-    function = str(facts.plan.identity["task"]["scores"][score])
-    role = function.removeprefix(CLIP)
+    function, reference = facts.plan.task.scores[score], results.of(facts.plan.task).reference or ""
+    role = function.removeprefix(SIMILARITY)
     points = [p for p in facts.space if role in p.inputs and cell in p.results]
     if role == function or len(points) < 2:
         return None
-    ceiling = [_cosine(p.inputs.get(REFERENCE), p.inputs[role]) for p in points]
+    ceiling = [_cosine(p.inputs.get(reference), p.inputs[role]) for p in points]
     chance = [_cosine(p.results[cell], other.inputs[role]) for p, other in zip(points, _others(points), strict=True)]
     return estimate(np.array(ceiling)), estimate(np.array(chance))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline import storage
 from pipeline.evaluation.intervals import Estimate
 from pipeline.ledger import Plan
-from pipeline.report import album, charts, facts, files, page, repeat, rows, words
+from pipeline.report import album, charts, facts, files, page, previews, repeat, rows, words
 from pipeline.report.choice import estimate
 from pipeline.report.facts import Facts
 from pipeline.report.scores import Scores, label
@@ -52,7 +52,8 @@ def write_comparison(place: str, run_a: str, plan_a: Plan, run_b: str, plan_b: P
     with charts.style():
         section = _section(both, found)
     pictures = album.Album(album.BUDGET)
-    text = page.render("comparison.html", pictures, s=section.values, drawings=section.drawings, both=both, names=NAMES)
+    shown = previews.Previews(plan_a.task, pictures)
+    text = page.render("comparison.html", shown, s=section.values, drawings=section.drawings, both=both, names=NAMES)
     files.write(place, [section], pictures)
     body = [dataclasses.asdict(d) for d in found]
     storage.put(storage.join(place, "figures.json"), (json.dumps(body, indent=1) + "\n").encode())

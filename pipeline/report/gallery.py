@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from pipeline import media
-from pipeline.media import Bounds, Pixels
-from pipeline.report import charts, sweep
+from pipeline.ledger import Plan
+from pipeline.media import Pixels
+from pipeline.report import charts, previews, rows, sweep
 from pipeline.report.charts import Drawing
 from pipeline.report.facts import Facts
 from pipeline.report.scores import label
@@ -36,11 +37,13 @@ def grid(facts: Facts) -> Section | None:
         "best": facts.choice.best.name,
         "label": sweep.label,
     }
-    drawn = _mosaics(inputs[:MOSAICS], shown, cells)
+    drawn = _mosaics(facts.plan, inputs[:MOSAICS], shown, cells)
     return Section("grid", "The same input and noise under every setting", values, {"grid": drawn})
 
 
-def _mosaics(inputs: Sequence[Mapping[str, Any]], axes: tuple[Axis, ...], cells: Mapping[Any, str]) -> Drawing:
+def _mosaics(
+    plan: Plan, inputs: Sequence[Mapping[str, Any]], axes: tuple[Axis, ...], cells: Mapping[Any, str]
+) -> Drawing:
     """The grids of some inputs side by side, for slides; an axis that is not there has one place."""
     two = len(axes) == 2
     xs, ys = axes[0].values, axes[1].values if two else (None,)
@@ -48,20 +51,20 @@ def _mosaics(inputs: Sequence[Mapping[str, Any]], axes: tuple[Axis, ...], cells:
     first.remove()
     for plot, item in zip(made.subplots(1, len(inputs), squeeze=False)[0], inputs, strict=True):
         names = [[cells[(x, y) if two else (x,)] for x in xs] for y in ys]
-        plot.imshow(np.vstack([np.hstack([_pixels(item["by_cell"].get(n)) for n in row]) for row in names]))
+        plot.imshow(np.vstack([np.hstack([_pixels(plan, item["by_cell"].get(n)) for n in row]) for row in names]))
         plot.set_xticks([SIDE * (i + 0.5) for i in range(len(xs))], list(map(sweep.label, xs)))
         plot.set_yticks([SIDE * (i + 0.5) for i in range(len(ys))], list(map(sweep.label, ys)) if two else [""])
         plot.set(xlabel=axes[0].title, ylabel=axes[1].title if two else "")
-        plot.set_title(str(item["inputs"].get("text") or item["source_id"])[:32], fontsize=8)
+        plot.set_title((rows.words(plan.task, item["inputs"]) or item["source_id"])[:32], fontsize=8)
         plot.tick_params(length=0)
         plot.spines[:].set_visible(False)
     return charts.drawing(made, "grid")
 
 
-def _pixels(row: Mapping[str, Any] | None) -> Pixels:
+def _pixels(plan: Plan, row: Mapping[str, Any] | None) -> Pixels:
     """A result fitted into SIDE pixels; white where there is none."""
-    data = media.field_bytes(row["image"]) if row else None
-    return media.fit(media.decode_image(data, Bounds()), SIDE) if data else np.full((SIDE, SIDE, 3), 255, np.uint8)
+    pixels = previews.square(plan.task, row)
+    return np.full((SIDE, SIDE, 3), 255, np.uint8) if pixels is None else media.fit(pixels, SIDE)
 
 
 def _first(results: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -75,7 +78,7 @@ def sheet(facts: Facts) -> Section | None:
         return None
     kept = {name: {i[name] for i in facts.sheet} for name in facts.plan.identity["input"]["keep"]}
     coarse = [name for name, found in kept.items() if len(found) <= GROUPS]
-    items = [{**i, "groups": _groups(i, coarse), "words": _words(i, list(kept))} for i in facts.sheet]
+    items = [{**i, "groups": _groups(i, coarse), "words": _words(facts.plan, i, list(kept))} for i in facts.sheet]
     values = {
         "items": items,
         "groups": sorted({g for i in items for g in i["groups"]}),
@@ -90,9 +93,9 @@ def _groups(item: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [f"{name} = {item[name]}" for name in names if item[name] is not None]
 
 
-def _words(item: Mapping[str, Any], names: Sequence[str]) -> str:
+def _words(plan: Plan, item: Mapping[str, Any], names: Sequence[str]) -> str:
     """What the filter looks through."""
-    return " ".join([item["source_id"], str(item["inputs"].get("text") or ""), *_groups(item, names)]).lower()
+    return " ".join([item["source_id"], rows.words(plan.task, item["inputs"]), *_groups(item, names)]).lower()
 
 
 def extremes(facts: Facts) -> Section | None:

@@ -31,6 +31,7 @@ from pipeline.report import (
     heatmaps,
     modalities,
     pareto,
+    previews,
     spending,
     tsne,
     words,
@@ -65,7 +66,8 @@ def write_report(output: str, plan: Plan) -> str:
         sections = [section for make in SECTIONS if (section := make(found))]
     folder = storage.join(output, "report")
     pictures = album.Album(album.BUDGET)
-    page = render("page.html", pictures, found=found, sections=sections, labels=label)
+    shown = previews.Previews(plan.task, pictures)
+    page = render("page.html", shown, found=found, sections=sections, labels=label)
     files.write(folder, sections, pictures)
     storage.put(storage.join(folder, "figures.json"), (json.dumps(numbers(found), indent=1) + "\n").encode())
     storage.put(storage.join(folder, "index.html"), page.encode())
@@ -77,7 +79,7 @@ def stands(output: str) -> bool:
     return storage.stat_or_none(storage.join(output, "report", "index.html")) is not None
 
 
-def render(template: str, pictures: album.Album, **values: Any) -> str:
+def render(template: str, shown: previews.Previews, **values: Any) -> str:
     """A page of a template."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -86,7 +88,7 @@ def render(template: str, pictures: album.Album, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"picture": pictures.picture, "number": words.number, "estimate": words.estimate}
+    environment.filters |= {**shown.filters, "number": words.number, "estimate": words.estimate}
     environment.filters |= {"signed": words.signed, "difference": words.difference, "score": label}
     return environment.get_template(template).render(**values)
 

@@ -52,13 +52,15 @@ def defaults(groups: Mapping[str, str]) -> dict[str, Any]:
     """Dotted keys of conf/generate.yaml with these choices of its groups; empty where conf/ is not there."""
     if not (CONF / "generate.yaml").is_file():
         return {}
-    given: dict[str, Any] = {}
-    for group, choice in {**_choices(), **groups}.items():
-        written = (CONF / group / f"{choice}.yaml").read_text("utf-8")
-        read = yaml.safe_load(written)
-        given |= flatten(read if "@package _global_" in written else {group: read})
-    own = {k: v for k, v in yaml.safe_load((CONF / "generate.yaml").read_text("utf-8")).items() if k != "defaults"}
-    given |= flatten(own)
+    own = yaml.safe_load((CONF / "generate.yaml").read_text("utf-8"))
+    given = flatten({key: value for key, value in own.items() if key != "defaults"})
+    chosen = {**_choices(), **groups}
+    for group, choice in chosen.items():
+        file = CONF / group / f"{chosen.get(choice.strip('${}'), choice)}.yaml"  # ${task}: as that group chooses
+        if file.is_file():
+            written = file.read_text("utf-8")
+            read = yaml.safe_load(written)
+            given |= flatten(read if "@package _global_" in written else {group: read})
     return {k: given.get(v[2:-1]) if isinstance(v, str) and v.startswith("${") else v for k, v in given.items()}
 
 
@@ -67,7 +69,7 @@ def _choices() -> dict[str, str]:
     if not (CONF / "generate.yaml").is_file():
         return {}
     entries = yaml.safe_load((CONF / "generate.yaml").read_text("utf-8"))["defaults"]
-    return {g: c for entry in entries if isinstance(entry, dict) for g, c in entry.items()}
+    return {g.removeprefix("optional "): c for entry in entries if isinstance(entry, dict) for g, c in entry.items()}
 
 
 def text(value: Any) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import ledger, storage
+from pipeline import ledger, results, storage
 from pipeline.ledger import Plan
 from pipeline.patience import StorageError, patiently
+from pipeline.settings import Task
 from pipeline.stages.load import Reader
 
 Places = Mapping[str, tuple[int, int]]  # row id -> number of its input file, row there
@@ -29,15 +30,20 @@ def first(uri: str, column: str) -> Any:
 
 
 def whole(output: str, plan: Plan, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Result, scores and inputs of some rows, by row id."""
+    """Scores, inputs and result of some rows, by row id; the result's columns as a table of one row (`result`)."""
+    columns = [field.name for field in results.of(plan.task).fields]
     found: dict[str, dict[str, Any]] = {}
     ids = pa.array(list(wanted), pa.string())
     for shard, planned in ledger.planned(output, plan):
         here = planned.filter(pc.field("row_id").isin(ids))
         if not len(here):
             continue
-        results = read(ledger.shard_uri(output, shard)).filter(pc.field("row_id").isin(ids))
-        by_id = {r["row_id"]: r for r in results.to_pylist()}
+        table = read(ledger.shard_uri(output, shard)).filter(pc.field("row_id").isin(ids))
+        made = table.select(columns)  # as Python's numbers, motions would take ten times their bytes
+        by_id = {
+            r["row_id"]: {**r, "result": made.slice(i, 1)}
+            for i, r in enumerate(table.drop_columns(columns).to_pylist())
+        }
         for row in here.to_pylist():
             found[row["row_id"]] = {**by_id[row["row_id"]], "file": row["file"], "row": row["row"]}
     _attach_inputs(plan, list(found.values()))
@@ -48,14 +54,14 @@ def _attach_inputs(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Give each row the cells of its input, by role."""
     found = inputs(plan, {r["row_id"]: (r["file"], r["row"]) for r in rows})
     for row in rows:
-        row["inputs"] = {**dict.fromkeys(plan.identity["task"]["roles"]), **found.get(row["row_id"], {})}
+        row["inputs"] = {**dict.fromkeys(plan.task.roles), **found.get(row["row_id"], {})}
 
 
 def inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
     """Row id -> its input by role; without the rows of files that are other ones now, or gone: results stand all
     the same."""
     given = plan.identity["input"]["columns"]
-    columns = {role: name for role in plan.identity["task"]["roles"] if (name := given.get(role))}
+    columns = {role: name for role in plan.task.roles if (name := given.get(role))}
     found: dict[str, dict[str, Any]] = {}
     for number, file in enumerate(plan.files if columns else ()):
         wanted = sorted({row for at, row in places.values() if at == number})
@@ -67,3 +73,8 @@ def inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
             continue
         found |= {name: media[row] for name, (at, row) in places.items() if at == number}
     return found
+
+
+def words(task: Task, given: Mapping[str, Any]) -> str:
+    """The text of an input, of its cells by role; "" where it has none."""
+    return next((str(given.get(role) or "") for role, kind in task.roles.items() if kind == "text"), "")

@@ -12,36 +12,36 @@ from matplotlib.axes import Axes
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
-from pipeline import media
-from pipeline.media import Bounds
-from pipeline.report import charts
+from pipeline import media, results
+from pipeline.report import charts, previews
 from pipeline.report.charts import Drawing
 from pipeline.report.facts import Facts
 from pipeline.report.section import Section
 from pipeline.report.space import Space
+from pipeline.settings import Task
 
 LEAST = 12  # points, below which there is no map
 THUMBNAILS, SIDE = 36, 40  # pictures on the map, and their pixels
-RESULT = "result"
-NAMES = {"image": "reference"}
+RESULT, REFERENCE = "result", "reference"
 MARKERS = "os^Dvp"
 
 
 def section(facts: Facts) -> Section | None:
     """The map, and its points as a table."""
     cell = facts.choice.best.name if facts.choice else facts.plan.cells[0].name
-    kinds, sources, vectors = points(facts.space, cell)
+    task = facts.plan.task
+    kinds, sources, vectors = points(facts.space, cell, results.of(task).reference)
     if len(vectors) < LEAST:
         return None
     places = embed(vectors)
     shown = {i["source_id"]: r for i in facts.sheet for r in i["results"] if r["cell"] == cell}
-    drawn = _draw(places, kinds, _pictures(kinds, sources, shown))
+    drawn = _draw(places, kinds, _pictures(task, kinds, sources, shown))
     table = pa.table({"source_id": sources, "kind": kinds, "x": places[:, 0], "y": places[:, 1]})
     values = {"cell": cell, "points": len(kinds), "inputs": len(set(sources))}
     return Section("map", "Map of the shared space", values, {"tsne": drawn}, {"tsne": table})
 
 
-def points(space: Space, cell: str) -> tuple[list[str], list[str], NDArray[np.float32]]:
+def points(space: Space, cell: str, reference: str | None) -> tuple[list[str], list[str], NDArray[np.float32]]:
     """(kind, source id, embedding [N, E]) of every modality of every sampled input, and of its result in a cell."""
     found = [
         (kind, point.source_id, vector)
@@ -50,7 +50,7 @@ def points(space: Space, cell: str) -> tuple[list[str], list[str], NDArray[np.fl
         if vector is not None
     ]
     vectors = np.stack([v for *_, v in found]) if found else np.zeros((0, 1), np.float32)
-    return [NAMES.get(kind, kind) for kind, *_ in found], [s for _, s, _ in found], vectors
+    return [REFERENCE if kind == reference else kind for kind, *_ in found], [s for _, s, _ in found], vectors
 
 
 def embed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,15 +63,15 @@ def embed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _pictures(
-    kinds: Sequence[str], sources: Sequence[str], shown: Mapping[str, Mapping[str, Any]]
+    task: Task, kinds: Sequence[str], sources: Sequence[str], shown: Mapping[str, Mapping[str, Any]]
 ) -> dict[int, NDArray[np.uint8]]:
     """Number of a point -> a small picture, for some results."""
     found: dict[int, NDArray[np.uint8]] = {}
     for number, (kind, source) in enumerate(zip(kinds, sources, strict=True)):
         if kind == RESULT and source in shown and len(found) < THUMBNAILS:
-            data = media.field_bytes(shown[source]["image"])
-            if data:
-                found[number] = media.fit(media.decode_image(data, Bounds()), SIDE)
+            pixels = previews.square(task, shown[source])
+            if pixels is not None:
+                found[number] = media.fit(pixels, SIDE)
     return found
 
 

@@ -6,11 +6,10 @@ NaN (`MISSING`) where an input that it needs is absent.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.media import Pixels
 
 MISSING = float("nan")
 
@@ -19,7 +18,7 @@ MISSING = float("nan")
 class Sample:
     """One result with what it was made from."""
 
-    result: Pixels  # RGB [H, W, 3]
-    inputs: Mapping[str, Pixels | str]  # role -> decoded input at the result's size; absent roles are left out
+    result: NDArray[Any]  # of the task's kind: RGB pixels [H, W, 3], poses [T, 22, 3]
+    inputs: Mapping[str, Any]  # role -> decoded input, fitted to the result's size; absent roles are left out
     embedding: NDArray[np.float32]  # [E] of the result, unit length, in the judge's space
     input_embeddings: Mapping[str, NDArray[np.float32]]  # role -> [E], in the judge's space

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipeline import ledger, progress
 from pipeline.evaluation.collect import finished
+from pipeline.kinds import judged
 from pipeline.ledger import Plan
 from pipeline.search import approximate, exact, query
 from pipeline.search.exact import Found
@@ -35,7 +36,7 @@ def search(settings: Search) -> str:
 
 
 def _check(settings: Search, plan: Plan) -> None:
-    known = (RESULT, *plan.identity["task"]["roles"])
+    known = (RESULT, *judged(plan.task.roles))
     if settings.of not in known:
         raise SettingsError(f"unknown of={settings.of}; this run has embeddings of {', '.join(known)}")
     if settings.top_k < 1:

@@ -8,15 +8,17 @@ from typing import Any
 
 import jinja2
 
-from pipeline import media, storage
+from pipeline import storage
+from pipeline.kinds import KINDS
 from pipeline.ledger import Plan
-from pipeline.report.album import data_uri
+from pipeline.report.album import Album, Picture
+from pipeline.report.previews import Previews
 from pipeline.search.hits import Hit
-from pipeline.search.query import Query
+from pipeline.search.query import ROW, Query
 from pipeline.seeds import digest
 from pipeline.settings import Search
 
-PICTURES = ("image", "sketch")  # kinds of media that a page shows
+UNBOUNDED = 2**40  # characters of pictures: the page has no files beside it
 
 
 def write(settings: Search, plan: Plan, query: Query, hits: Sequence[Hit], looked: int) -> str:
@@ -55,21 +57,25 @@ def render(settings: Search, plan: Plan, query: Query, hits: Sequence[Hit], look
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["picture"] = _picture
-    task = plan.identity["task"]
+    shown = Previews(plan.task, Album(UNBOUNDED))
+    roles = [role for role, kind in plan.task.roles.items() if KINDS[kind].preview]
     return environment.get_template("page.html").render(
         facts=facts(settings, plan, query, hits, looked),
         query=query,
-        hits=hits,
-        result=task["result"] in PICTURES,
-        roles=[role for role, kind in task["roles"].items() if kind in PICTURES],
+        asked=_asked(shown, query),
+        hits=[
+            (
+                hit,
+                shown.result({"result": hit.result}),
+                {r: shown.given(plan.task.roles[r], hit.inputs.get(r)) for r in roles},
+            )
+            for hit in hits
+        ],
     )
 
 
-def _picture(value: Any) -> str | None:
-    """Data URI of an encoded picture, None where it holds none that can be shown."""
-    try:
-        data = media.field_bytes(value)
-        return data_uri(data)[0] if data else None
-    except media.MediaError:
-        return None
+def _asked(shown: Previews, query: Query) -> Picture | None:
+    """What was searched with; None for words."""
+    if query.kind == ROW:
+        return shown.result({"result": query.shown})
+    return shown.given(query.kind, query.shown)

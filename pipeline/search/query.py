@@ -1,22 +1,19 @@
-"""What is searched for: a text, a picture or a sketch, embedded by the judge of the run, or a row of the run."""
+"""What is searched for: a text, a picture, a sketch or music, embedded by the judge of the run, or a row of the run."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import ledger, media, storage
+from pipeline import ledger, media, results, storage
 from pipeline.evaluation import judge
+from pipeline.kinds import KINDS
 from pipeline.ledger import Plan
 from pipeline.settings import Search, SettingsError
-from pipeline.stages.decode import DECODERS
 
-if TYPE_CHECKING:
-    from pipeline.conditions.clip import Clip
-
-MEDIA = ("text", "image", "sketch")  # keys of the settings, each the kind of media of its value
+MEDIA = ("text", "image", "sketch", "audio")  # keys of the settings, each the kind of media of its value
 ROW = "row"
 
 
@@ -27,7 +24,7 @@ class Query:
     kind: str  # one of MEDIA, or "row"
     given: str  # as it was typed: the text, the file's name, the row's id
     vector: NDArray[np.float16]  # [E], rounded as the stored ones are
-    shown: Any  # the encoded medium, None for a text
+    shown: Any  # the cell of a medium, the output's columns of a row's result as a table; None for a text
 
 
 def read(settings: Search, plan: Plan) -> Query:
@@ -42,32 +39,31 @@ def read(settings: Search, plan: Plan) -> Query:
 
 def _stored(run: str, plan: Plan, row_id: str) -> Query:
     """The result of a row, by its stored embedding: no model is loaded."""
-    result = plan.identity["task"]["result"]
+    columns = [field.name for field in results.of(plan.task).fields]
     for shard, planned in ledger.planned(run, plan):
         if pc.index(planned["row_id"], row_id).as_py() >= 0:
             with storage.open_parquet(ledger.shard_uri(run, shard)) as parquet:
-                table = parquet.read(columns=["row_id", "embedding", result])
-            [row] = table.filter(pc.field("row_id") == row_id).to_pylist()
-            if row["embedding"] is None:
+                table = parquet.read(columns=["row_id", "embedding", *columns])
+            row = table.filter(pc.field("row_id") == row_id)
+            vector = row["embedding"][0].as_py()
+            if vector is None:
                 raise SettingsError(f"row={row_id} failed in this run: it has no result to search with")
-            return Query(ROW, row_id, np.array(row["embedding"], np.float16), row[result])
+            return Query(ROW, row_id, np.array(vector, np.float16), row.select(columns))
     raise SettingsError(f"row={row_id} is not a row of this run; take a row_id of its output")
 
 
 def _embedded(named: str | None, plan: Plan, kind: str, value: str) -> Query:
     """A medium from outside, decoded within bounds and embedded as the inputs of the run were."""
-    clip = judge.load(plan, named)
+    known = {*plan.task.roles.values(), results.of(plan.task).kind}
+    if kind not in known:
+        raise SettingsError(f"{kind}= cannot be compared in this run; its media are {', '.join(sorted(known))}")
+    own = judge.load(plan, named)
     raw: Any = value if kind == "text" else storage.read(value)
     try:
-        decoded = DECODERS[kind](raw)
+        decoded = KINDS[kind].decode(raw)
     except media.MediaError as error:
         raise SettingsError(f"{kind}={value} {error}") from error
     if decoded is None:
         raise SettingsError(f"{kind}={value} is empty")
-    return Query(kind, value, _vector(clip, kind, decoded), None if kind == "text" else raw)
-
-
-def _vector(clip: "Clip", kind: str, decoded: Any) -> NDArray[np.float16]:
-    from pipeline.stages.encode import embed  # which takes torch
-
-    return embed(clip, kind, [decoded])[0].numpy().astype(np.float16)
+    vector = own.embed(kind, [decoded])[0].numpy().astype(np.float16)
+    return Query(kind, value, vector, None if kind == "text" else raw)

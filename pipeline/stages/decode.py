@@ -1,42 +1,19 @@
 """Cells of an input's columns -> decoded values, and what is wrong with a row's own content as its error."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline import media
-from pipeline.media import Bounds, MediaError
+from pipeline.kinds import KINDS
+from pipeline.media import MediaError
 from pipeline.schema import Error
 from pipeline.stages import attempt, failure
 
-BOUNDS = Bounds()
-
-
-def decode_text(value: Any) -> str | None:
-    """Text of a cell."""
-    return media.field_text(value, BOUNDS)
-
-
-def decode_image(value: Any) -> media.Pixels | None:
-    """RGB pixels of a cell."""
-    data = media.field_bytes(value)
-    return None if data is None else media.decode_image(data, BOUNDS)
-
-
-def decode_sketch(value: Any) -> media.Pixels | None:
-    """Grey pixels of a cell."""
-    data = media.field_bytes(value)
-    return None if data is None else media.decode_sketch(data, BOUNDS)
-
-
-# Kind of media (a task's `roles`) -> how a cell of it is decoded; None where the cell has nothing.
-DECODERS: dict[str, Callable[[Any], Any]] = {"text": decode_text, "image": decode_image, "sketch": decode_sketch}
-
 
 def _decoded(kind: str, cell: pa.Scalar) -> Any:
-    return DECODERS[kind](cell.as_py())  # which raises for a string that is not UTF-8
+    return KINDS[kind].decode(cell.as_py())  # which raises for a string that is not UTF-8
 
 
 def decode(

@@ -13,9 +13,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline import media, schema
-from pipeline.conditions import Condition, Encoder, EncoderContext
-from pipeline.conditions.clip import Clip, to_unit
+from pipeline import results, schema
+from pipeline.conditions import Condition, Encoder, EncoderContext, Judge
+from pipeline.kinds import judged
 from pipeline.models import checkpoint
 from pipeline.settings import resolve
 from pipeline.stages import Job
@@ -33,27 +33,41 @@ class Encode:
         self.settings = settings = job.settings
         device = choose_device(settings.actors.gpus_per_encoder > 0)
         folder = str(checkpoint.fetch_planned(settings.model.path, job.provenance["model"]))
-        context = EncoderContext(folder, device)
+        self.task = task = settings.task
+        context = EncoderContext(folder, device, options=task.options)
         self.encoded = 0  # values that went through an encoder
-        self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in settings.task.encoders.items()}
-        self.judge = Clip.load(str(checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])), device)
+        self.result = results.of(task)
+        self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in task.encoders.items()}
+        judge = checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])
+        self.judge: Judge = resolve(task.judge).load(str(judge), device)
 
     @torch.no_grad()
     def __call__(self, block: pa.Table) -> pa.Table:
-        """The block with columns `<condition>.*`, `judge.<role>`, `present.<role>` and filled-in errors."""
+        """The block with columns `<condition>.*`, `judge.<role>`, `present.<role>`, `size` and filled-in errors."""
         began, encoded = time.monotonic(), self.encoded
-        values, errors = decode(block, self.settings.task.roles, self.settings.task.conditions)
-        added: dict[str, Any] = {}
+        values, errors = decode(block, self.task.roles, self.task.conditions)
+        sizes = self._fit(values)
+        added: dict[str, Any] = {"size": pa.array(sizes, pa.int32())}
         for name, encoder in self.encoders.items():
             added |= condition_columns(name, self._batched(encoder, values[name]))
-        for role, kind in self.settings.task.roles.items():
-            added[f"judge.{role}"] = column(self._judge(kind, values[role]))
+        for role in judged(self.task.roles):
+            added[f"judge.{role}"] = column(self._judge(self.task.roles[role], values[role]))
+        for role in self.task.roles:
             added[f"present.{role}"] = pa.array([v is not None for v in values[role]])
         table = block.set_column(block.column_names.index("error"), "error", pa.array(errors, schema.ERROR))
         for name, array in added.items():
             table = table.append_column(name, array)
         table = table.append_column("encoded", pa.array([self.encoded - encoded] * len(table)))
         return table.append_column("seconds.encode", pa.array([time.monotonic() - began] * len(table)))
+
+    def _fit(self, values: dict[str, list[Any]]) -> list[int | None]:
+        """The size of each row's result, where its input decides that; the input's values are fitted to it."""
+        sizes = [self.result.size(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
+        for role, own in values.items():
+            for row, size in enumerate(sizes):
+                if size is not None and own[row] is not None:
+                    own[row] = self.result.fitted(self.task.roles[role], own[row], size)
+        return sizes
 
     def _batched(self, encoder: Encoder, values: Sequence[Any]) -> Condition:
         """Evidence of all values, in batches of the settings' size; the last one is padded with missing values."""
@@ -77,15 +91,6 @@ class Encode:
         rows: list[Tensor] = []
         for start in range(0, len(values), size):
             batch = padded[start : start + size]
-            embedded = embed(self.judge, kind, batch)
+            embedded = self.judge.embed(kind, batch)
             rows.append(embedded.cpu() * torch.tensor([[v is not None] for v in batch]))
         return torch.cat(rows)[: len(values)].numpy()
-
-
-def embed(judge: Clip, kind: str, values: Sequence[Any]) -> Tensor:
-    """Embeddings [B, E] in the judge's space of B decoded values of one kind of media; of padding where one is None."""
-    if kind == "text":
-        return judge.embed_texts([v or "" for v in values])[2]
-    side = judge.image_size
-    white = np.full((side, side, 3), 255, np.uint8)
-    return judge.embed_images(to_unit([white if v is None else media.as_rgb(media.fit(v, side)) for v in values]))

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import ledger, media, schema
+from pipeline import ledger, results, schema
 from pipeline.cells import Cell
-from pipeline.media import Pixels
+from pipeline.kinds import KINDS, judged
+from pipeline.results import Result
 from pipeline.schema import Error
 from pipeline.scores import Sample
 from pipeline.scores.select import select
 from pipeline.settings import resolve
 from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
-from pipeline.stages.decode import DECODERS
 
 FACTS = ("shard", "encoded", "forwards", "sampler")  # columns that say how the shard came about
 KEEP = "keep."  # prefix of the columns that pass through
@@ -29,7 +29,8 @@ class Finish:
     """Callable on the block that `Sample` made; gives the output rows. See the module."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.settings = job, job.settings
+        self.job, self.settings, self.task = job, job.settings, job.settings.task
+        self.result = results.of(self.task)
         self.scores: dict[str, Callable[[Sample], float]] = {n: resolve(s) for n, s in job.settings.task.scores.items()}
         plan = ledger.load(job.settings.output)
         self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
@@ -43,25 +44,31 @@ class Finish:
 
     def _table(self, block: pa.Table) -> pa.Table:
         """The shard's output rows."""
-        roles, conditions = self.settings.task.roles, self.settings.task.conditions
-        pixels, embeddings = array(block, "pixels"), array(block, "embedding")
-        inputs = Inputs(block, roles, side=pixels.shape[1])
+        roles, conditions = self.task.roles, self.task.conditions
+        drawn, embeddings = array(block, "drawn"), array(block, "embedding")
+        values = [self.result.value(*row) for row in zip(drawn, block["size"].to_pylist(), strict=True)]
+        inputs = Inputs(block, roles, self.result)
         errors: list[Error | None] = block["error"].to_pylist()
         rows: list[dict[str, Any]] = []
         for i, row in enumerate(block.select(["row_id", "source_id", "cell", "sample_index", "seed"]).to_pylist()):
-            inputs.advance(i)
+            inputs.advance(i, len(values[i]))
             result: dict[str, Any] | None = None
             if errors[i] is None:
-                work = functools.partial(self._result, pixels[i], embeddings[i], inputs)
+                work = functools.partial(self._result, values[i], embeddings[i], inputs)
                 result, errors[i] = attempt("score", "", work)
             rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
         for row, chosen in zip(rows, self._selected(rows), strict=True):
             row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
         provenance = sorted([*self.job.provenance, "scheduler", "steps"])
-        names = schema.Names(list(roles), list(self.scores), [*conditions, "all"], provenance)
-        declared = schema.output(self.settings.task.result, names, embeddings.shape[1], kept)
+        names = schema.Names(list(roles), judged(roles), list(self.scores), [*conditions, "all"], provenance)
+        declared = schema.output(self.result.fields, names, embeddings.shape[1], schema.Kept(kept, self._sounds()))
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
+
+    def _sounds(self) -> set[str]:
+        """Columns of the input that hold audio."""
+        columns = self.settings.input.columns
+        return {columns.get(role) or "" for role, kind in self.task.roles.items() if kind == "audio"}
 
     def _selected(self, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
         """The column `selected`. All results of an input stand in one shard."""
@@ -81,12 +88,12 @@ class Finish:
             "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
         }
 
-    def _result(self, pixels: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
+    def _result(self, value: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
         """Columns of a row that went well."""
-        sample = Sample(pixels, inputs.values, embedding, inputs.embeddings)
+        sample = Sample(value, inputs.values, embedding, inputs.embeddings)
         scores = {name: score(sample) for name, score in self.scores.items()}
         return {
-            "image": {"bytes": media.encode_webp(pixels), "path": None},
+            **self.result.columns(value),
             "embedding": embedding.astype(np.float16),
             "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
         }
@@ -95,33 +102,33 @@ class Finish:
 class Inputs:
     """The input of the planned row at hand. Its media stand in the first of its planned rows."""
 
-    def __init__(self, block: pa.Table, roles: Mapping[str, str], side: int) -> None:
-        self.block, self.roles, self.side = block, roles, side
+    def __init__(self, block: pa.Table, roles: Mapping[str, str], result: Result) -> None:
+        self.block, self.roles, self.result = block, roles, result
         self.source_ids = block["source_id"].to_pylist()
-        self.judge = {role: array(block, f"judge.{role}") for role in roles}
+        self.judge = {role: array(block, f"judge.{role}") for role in judged(roles)}
         self.kept_names = [n for n in block.column_names if n.startswith(KEEP)]
-        self.values: dict[str, Pixels | str] = {}
+        self.values: dict[str, Any] = {}
         self.embeddings: dict[str, Any] = {}
         self.kept: dict[str, Any] = {}
 
-    def advance(self, row: int) -> None:
-        """Move on to a planned row."""
+    def advance(self, row: int, size: int) -> None:
+        """Move on to a planned row, whose result has this size."""
         if row and self.source_ids[row] == self.source_ids[row - 1]:
             return
         present = [r for r in self.roles if self.block[f"present.{r}"][row].as_py()]
-        self.values = {r: self._value(r, row) for r in present}
-        self.embeddings = {r: self.judge[r][row] for r in present}
+        self.values = {r: self._value(r, row, size) for r in present}
+        self.embeddings = {r: self.judge[r][row] for r in present if r in self.judge}
         self.kept = {n.removeprefix(KEEP): self.block[n][row].as_py() for n in self.kept_names}
 
     def columns(self) -> dict[str, Any]:
         """What the output says of the input."""
         half = {r: e.astype(np.float16) for r, e in self.embeddings.items()}
         present = {r: r in self.values for r in self.roles}
-        return {"input_embeddings": {r: half.get(r) for r in self.roles}, "present": present, **self.kept}
+        return {"input_embeddings": {r: half.get(r) for r in self.judge}, "present": present, **self.kept}
 
-    def _value(self, role: str, row: int) -> Pixels | str:
-        value = DECODERS[self.roles[role]](self.block[role][row].as_py())
-        return value if isinstance(value, str) else media.fit(value, self.side)
+    def _value(self, role: str, row: int, size: int) -> Any:
+        kind = self.roles[role]
+        return self.result.fitted(kind, KINDS[kind].decode(self.block[role][row].as_py()), size)
 
 
 def _seconds(block: pa.Table, began: float) -> dict[str, float]:

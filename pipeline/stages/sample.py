@@ -15,10 +15,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline import ledger, media, metrics, schema
+from pipeline import ledger, metrics, results, schema
 from pipeline.cells import Cell
-from pipeline.conditions import Conditions
-from pipeline.conditions.clip import Clip, to_unit
+from pipeline.conditions import Conditions, Judge
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
 from pipeline.diffusion.sampler import Denoiser, Guide, sample
@@ -33,7 +32,7 @@ from pipeline.stages.device import choose_device
 from pipeline.stages.evidence import condition
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PADDING = {"source": 0, "seed": 0}
+PADDING = {"source": 0, "seed": 0, "size": None}
 
 
 class Sample:
@@ -45,27 +44,30 @@ class Sample:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.device = choose_device(settings.actors.gpus_per_sampler > 0)
         folder = checkpoint.fetch_planned(settings.model.path, job.provenance["model"])
-        self.denoiser: Denoiser = resolve(settings.task.backend)(folder, self.device, DTYPES[settings.model.dtype])
+        task, dtype = settings.task, DTYPES[settings.model.dtype]
+        self.result = results.of(task)
+        self.denoiser: Denoiser = resolve(task.backend)(folder, self.device, dtype, task.options)
         judge = checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])
-        self.judge = Clip.load(str(judge), self.device)
+        self.judge: Judge = resolve(task.judge).load(str(judge), self.device)
         plan = ledger.load(settings.output)
         self.cells: dict[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
         weights = [c.guidance for c in self.cells.values()]
-        self.modalities = settings.task.conditions
+        self.modalities = task.conditions
         self.subsets = subsets(settings.guidance.scheme, self.modalities, weights)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Planned rows with `pixels`, `embedding` and errors; an input's media stand in its first row only."""
+        """Planned rows with `drawn`, `embedding` and errors; an input's media stand in its first row only."""
         began = time.monotonic()
         failed = torch.tensor(block["error"].is_valid().to_pylist())
         evidence = {m: condition(block, m).blank(failed) for m in self.modalities}
-        rows = [{**p, "source": i} for i, planned in enumerate(block["planned"].to_pylist()) for p in planned]
-        pixels, embeddings, forwards = self._draw(evidence, rows)
+        inputs = zip(block["planned"].to_pylist(), block["size"].to_pylist(), strict=True)
+        rows = [{**p, "source": i, "size": size} for i, (planned, size) in enumerate(inputs) for p in planned]
+        drawn, embeddings, forwards = self._draw(evidence, rows)
         if self.device == "cuda":
             metrics.show_gpu_memory("sample", torch.cuda.max_memory_allocated())
         errors = self._errors(block["error"].to_pylist(), rows, embeddings)
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
-        own |= {"pixels": column(pixels), "embedding": column(np.nan_to_num(embeddings))}
+        own |= {"drawn": column(drawn), "embedding": column(np.nan_to_num(embeddings))}
         own["error"] = pa.array(errors, schema.ERROR)
         spent = {"seconds.sample": time.monotonic() - began, "forwards": forwards, "sampler": self.name}
         own |= {name: [value] * len(rows) for name, value in spent.items()}
@@ -79,27 +81,27 @@ class Sample:
 
     def _draw(
         self, evidence: Conditions, rows: Sequence[dict[str, Any]]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-        """(pixels [R, H, W, 3], embeddings [R, E], rows put through the network) of all planned rows."""
-        size, pictures, embeddings, forwards = self.settings.batch_size, [], [], 0
-        side = self.judge.image_size
+    ) -> tuple[NDArray[Any], NDArray[np.float32], int]:
+        """(results [R, …], embeddings [R, E], rows put through the network) of all planned rows."""
+        size, made, embeddings, forwards = self.settings.batch_size, [], [], 0
         places = batches([self.cells[r["cell"]].loop for r in rows], size)
         for chosen in places:
             batch = [rows[i] for i in chosen]
             batch += [{**PADDING, "cell": batch[0]["cell"]}] * (size - len(batch))
             drawn, used = self._batch(evidence, batch)
-            pixels = (drawn * 255).round().nan_to_num().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-            pictures.append(pixels[: len(chosen)])
-            # The judge sees what is stored, fitted as the inputs are (stages/encode.py).
-            embedded = self.judge.embed_images(to_unit([media.fit(p, side) for p in pixels])).cpu()
+            array = self.result.array(drawn)
+            made.append(array[: len(chosen)])
+            # The judge sees what is stored.
+            values = [self.result.value(own, row["size"]) for own, row in zip(array, batch, strict=True)]
+            embedded = self.judge.embed(self.result.kind, values).cpu()
             finite = drawn.flatten(1).isfinite().all(1).cpu()
             embeddings.append(torch.where(finite[:, None], embedded, torch.nan)[: len(chosen)])
             forwards += used
         order = np.argsort(np.concatenate(places))
-        return np.concatenate(pictures)[order], torch.cat(embeddings).numpy()[order], forwards
+        return np.concatenate(made)[order], torch.cat(embeddings).numpy()[order], forwards
 
     def _batch(self, evidence: Conditions, batch: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, int]:
-        """Pictures [B, 3, H, W] in [0, 1] of one batch of the static shape, and the rows put through the network."""
+        """What the denoiser decoded [B, …] of one batch of the static shape, and the rows put through the network."""
         cells = [self.cells[r["cell"]] for r in batch]
         index = torch.tensor([r["source"] for r in batch])
         conditions = {

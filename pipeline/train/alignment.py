@@ -15,16 +15,14 @@ from typing import Any, Self
 
 import numpy as np
 import open_clip
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipeline import storage, where
 from pipeline.conditions.clip import save as save_clip
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, caption, may_mirror, parquet_files, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, whole
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
@@ -55,6 +53,7 @@ def model_config(options: Mapping[str, Any], image_size: int, vocabulary: int) -
 class Alignment:
     """Stage (train/loop.py) of stage=align."""
 
+    reader = staticmethod(pictures)
     device = "cpu"
 
     def __init__(self, network: nn.Module, config: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> None:
@@ -132,13 +131,5 @@ def recall_at_1(similarity: Tensor) -> float:
 
 def _texts(settings: Train) -> list[str]:
     """All training texts and tags."""
-    columns = [name for role, name in settings.input.columns.items() if role in ("text", "tags") and name]
-    expression, needed = where.parse(settings.train_where) if settings.train_where else (None, ())
-    texts: list[str] = []
-    for file in parquet_files(settings.input):
-        fs, path = storage.filesystem(file.uri)
-        with fs.open(path, "rb") as handle:
-            table = pq.read_table(handle, columns=[*dict.fromkeys([*columns, *needed])])
-        table = table if expression is None else table.filter(expression)
-        texts += [v for name in columns for v in table[name].to_pylist() if v]
-    return texts
+    table = whole(settings.input, settings.train_where, ("text", "tags"))
+    return [v for values in table.columns for v in values.to_pylist() if v]

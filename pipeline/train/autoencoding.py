@@ -16,7 +16,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, to_tensors
+from pipeline.train.data import Batch, augment, pictures, to_tensors
 
 DIFFERENCES, MOMENTS = 0.5, 0.1  # weights of the loss terms beside the pixels'
 
@@ -36,6 +36,8 @@ class Reconstruction(nn.Module):
 
 class Autoencoding:
     """Stage (train/loop.py) of stage=autoencode."""
+
+    reader = staticmethod(pictures)
 
     def __init__(self, network: Reconstruction, device: str = "cpu") -> None:
         self.network: nn.Module = network

@@ -1,6 +1,10 @@
-"""Parquet pairs -> shuffled batches of arrays, through Ray Data: read, filtered and decoded off the trainer."""
+"""Parquet rows -> shuffled batches of arrays, through Ray Data: read, filtered and decoded off the trainer.
 
-from collections.abc import Callable, Iterator
+What is made of pictures, for the stages that train on them.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +21,11 @@ from pipeline.storage import Stored
 
 SHUFFLE_ROWS = 4096  # rows among which each worker draws its batches
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
+Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
 
-def rows(source: Input, condition: str | None, image_size: int) -> ray.data.Dataset:
-    """Rows of the input that match `condition`: text and tags as str, image and sketch as raw pixels of one size."""
+def rows(source: Input, condition: str | None, reader: Reader) -> ray.data.Dataset:
+    """Rows of the input that match `condition`, as a stage's `reader` makes them of its columns, named by role."""
     groups = [
         {"uri": f.uri, "group": g}
         for f in parquet_files(source)
@@ -30,10 +35,20 @@ def rows(source: Input, condition: str | None, image_size: int) -> ray.data.Data
 
     def read(unit: pa.Table) -> pa.Table:
         table = _read_group(unit["uri"][0].as_py(), unit["group"][0].as_py(), columns, condition)
-        return _decode(table, image_size)
+        return reader(table)
 
     items = ray.data.from_items(groups, override_num_blocks=len(groups))
     return items.map_batches(read, batch_size=1, batch_format="pyarrow")
+
+
+def whole(source: Input, condition: str | None, roles: Sequence[str]) -> pa.Table:
+    """The columns of these roles, as far as the input has them, of all rows that match `condition`, at once."""
+    columns = {role: name for role in roles if (name := source.columns.get(role))}
+    return pa.concat_tables(
+        _read_group(file.uri, group, columns, condition)
+        for file in parquet_files(source)
+        for group in range(_parquet(file.uri).metadata.num_row_groups)
+    )
 
 
 def parquet_files(source: Input) -> list[Stored]:
@@ -54,13 +69,19 @@ def _read_group(uri: str, group: int, columns: dict[str, str], condition: str | 
     table = _parquet(uri).read_row_group(group, columns=[*dict.fromkeys([*columns.values(), *needed])])
     if expression is not None:
         table = table.filter(expression)
-    found = pa.table({role: table[name] for role, name in columns.items()})
-    return found if "tags" in columns else found.append_column("tags", pa.nulls(len(found), pa.string()))
+    return pa.table({role: table[name] for role, name in columns.items()})
 
 
-def _decode(table: pa.Table, size: int) -> pa.Table:
+def pictures(options: Mapping[str, Any]) -> Reader:
+    """Reader of pairs: text and tags as str, image and sketch as raw pixels of one size."""
+    return functools.partial(_pictures, size=int(options["image_size"]))
+
+
+def _pictures(table: pa.Table, size: int) -> pa.Table:
     """Rows whose pictures are there and can be read; the others are left out."""
     bounds = media.Bounds()
+    if "tags" not in table.column_names:
+        table = table.append_column("tags", pa.nulls(len(table), pa.string()))
     decoders = {"image": media.decode_image, "sketch": media.decode_sketch}
     out: dict[str, pa.Array] = {}
     for role in table.column_names:

@@ -24,13 +24,15 @@ from pipeline.conditions.sketch import SketchEncoder
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, caption, may_mirror, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors
 
 MODALITIES = ("text", "sketch")
 
 
 class Denoising:
     """Stage (train/loop.py) of stage=denoise."""
+
+    reader = staticmethod(pictures)
 
     def __init__(
         self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]
@@ -64,7 +66,9 @@ class Denoising:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
         conditions = self.conditions(texts, moved[:, 3:])
-        return self.error(network, moved[:, :3], conditions, self.draw_keep(len(texts), generator), generator)
+        return self.error(
+            network, moved[:, :3], conditions, draw_keep(MODALITIES, len(texts), self.options, generator), generator
+        )
 
     def error(
         self, network: nn.Module, picture: Tensor, conditions: Conditions, keep: Keep, generator: torch.Generator
@@ -78,13 +82,6 @@ class Denoising:
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         prediction = network(a * x_0 + s * eps, t, conditions, {m: k.to(self.device) for m, k in keep.items()})
         return F.mse_loss(prediction.float(), a * eps - s * x_0)
-
-    def draw_keep(self, rows: int, generator: torch.Generator) -> Keep:
-        """Which modalities each row may see: disjoint shares drop one of them, or all."""
-        each, everything = self.options["drop_each"], self.options["drop_all"]
-        u = torch.rand(rows, generator=generator)
-        start = {m: everything + k * each for k, m in enumerate(MODALITIES)}
-        return {m: (u >= everything) & ~((u >= lo) & (u < lo + each)) for m, lo in start.items()}
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -104,7 +101,15 @@ class Denoising:
         parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
         clip, vae = (checkpoint.fetch(self.options[name]) for name in ("clip", "vae"))
         parts["scheduler"] = self.scheduler
-        checkpoint.save_generator(folder, parts, clip, vae, text_tokens=self.options["text_tokens"])
+        checkpoint.save_generator(folder, parts, {"clip": clip, "vae": vae}, text_tokens=self.options["text_tokens"])
+
+
+def draw_keep(modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator) -> Keep:
+    """Which modalities each row may see: disjoint shares drop one of them (`drop_each`), or all (`drop_all`)."""
+    each, everything = options["drop_each"], options["drop_all"]
+    u = torch.rand(rows, generator=generator)
+    start = {m: everything + k * each for k, m in enumerate(modalities)}
+    return {m: (u >= everything) & ~((u >= lo) & (u < lo + each)) for m, lo in start.items()}
 
 
 def noise_schedule() -> DDPMScheduler:

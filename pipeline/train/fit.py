@@ -18,7 +18,7 @@ from ray.train.torch import TorchTrainer
 
 from pipeline import cluster, storage
 from pipeline.models import checkpoint
-from pipeline.settings import RunError, SettingsError, Train
+from pipeline.settings import RunError, SettingsError, Train, resolve
 from pipeline.train import loop
 from pipeline.train.data import rows
 
@@ -115,9 +115,9 @@ def fit(settings: Train) -> str:
 
 def _trainer(settings: Train) -> TorchTrainer:
     options, workers = settings.optimiser, settings.workers
-    size = int(settings.stage.options["image_size"])
-    train = rows(settings.input, settings.train_where, size).materialize()
-    val = rows(settings.input, settings.val_where, size).materialize()
+    reader = resolve(settings.stage.factory).reader(settings.stage.options)
+    train = rows(settings.input, settings.train_where, reader).materialize()
+    val = rows(settings.input, settings.val_where, reader).materialize()
     per_worker = train.count() // workers.count
     steps = options.epochs * options.passes * (per_worker // options.batch_size)
     if not steps:

@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -22,13 +22,17 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline.build import build
 from pipeline.settings import Optimiser, Train, resolve
-from pipeline.train.data import Batch, batches
+from pipeline.train.data import Batch, Reader, batches
 
 
 class Stage(Protocol):
     """What is particular to one kind of training."""
 
     network: nn.Module
+
+    @staticmethod
+    def reader(options: Mapping[str, Any]) -> Reader:
+        """What is made of the input's rows before they become batches."""
 
     @classmethod
     def create(cls, settings: Train, device: str) -> Self:

@@ -1,4 +1,5 @@
-"""CLIP scores: cosine similarity of a result and its inputs in the judge's space (Hessel et al. 2021, unscaled)."""
+"""Cosine similarity of a result and its inputs in the judge's space; of a CLIP, the CLIP score (Hessel et al. 2021)
+without its factor. A function here has the name of the role that it compares with."""
 
 from pipeline.scores import MISSING, Sample
 
@@ -23,3 +24,13 @@ def sketch(sample: Sample) -> float:
 def image(sample: Sample) -> float:
     """Similarity to the reference picture."""
     return similarity(sample, "image")
+
+
+def music(sample: Sample) -> float:
+    """Similarity to the music."""
+    return similarity(sample, "music")
+
+
+def motion(sample: Sample) -> float:
+    """Similarity to the reference motion."""
+    return similarity(sample, "motion")

@@ -1,0 +1,48 @@
+"""The project's own music-and-text-to-dance generator folder behind the one signature (sampler.Denoiser)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from pipeline.conditions import Condition, Conditions
+from pipeline.diffusion.constraint import Constraint, keeping
+from pipeline.models import checkpoint
+from pipeline.models.fusion import Fusion, Keep
+from pipeline.models.motion import MotionTransformer, MusicAdapter, MusicToDance
+from pipeline.motion.skeleton import FPS
+
+
+class MusicToDanceBackend:
+    """transformer, adapter, fusion, scheduler (models/motion.py). `options["seconds"]` is the length of each dance."""
+
+    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        parts = {"transformer": MotionTransformer, "adapter": MusicAdapter, "fusion": Fusion}
+        loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
+        self.network = MusicToDance(**loaded).to(device, dtype).eval().requires_grad_(False)
+        self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
+        self.latent_shape = (round(options["seconds"] * FPS), int(self.network.transformer.config.width))
+        self.device, self.dtype = device, dtype
+
+    def prepare(self, conditions: Conditions) -> dict[str, Condition]:
+        """The adapter's features of the music."""
+        return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
+
+    def constraint(self, conditions: Conditions) -> Constraint | None:
+        """Frames and joints that are given (conditions/given.py), if there are any."""
+        given = conditions.get("motion")
+        if given is None:
+            return None
+        features, mask = (m.float().transpose(1, 2) for m in given.maps)  # [B, T, width]
+        return keeping(self.network.transformer.normalise(features), (mask > 0) & given.present[:, None, None])
+
+    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
+        """x_0, in float32 whatever the network computes in."""
+        return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Joint positions [B, T, 22, 3] in metres, on one skeleton."""
+        return self.network.transformer.float().rigid(x_0.float())

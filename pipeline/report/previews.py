@@ -1,0 +1,99 @@
+"""How the rows of a run are shown: results and inputs as pictures of an album, texts as words, whatever the task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import results
+from pipeline.kinds import KINDS
+from pipeline.media import MediaError, Pixels
+from pipeline.report import rows
+from pipeline.report.album import Album, Picture
+from pipeline.results.image import PICTURES
+from pipeline.settings import Task
+
+Row = Mapping[str, Any]  # as rows.whole makes them
+
+
+class Previews:
+    """Filters of a page's templates."""
+
+    def __init__(self, task: Task, album: Album) -> None:
+        self.task, self.album = task, album
+        self.kind = results.of(task)
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """Name in a template -> filter."""
+        return {"words": self.words, "result": self.result, "conditions": self.conditions, "reference": self.reference}
+
+    def words(self, item: Row) -> str:
+        """An input's text."""
+        return rows.words(self.task, item["inputs"]) or "(no text)"
+
+    def result(self, row: Row, moves: bool = False) -> Picture | None:
+        """A row's result; what `moves` can be played."""
+        if self.kind.kind in PICTURES:  # the bytes that stand in the output
+            return self.album.picture(cells(row)[self.kind.fields[0].name])
+        return self._drawn(stored(self.task, row), row, moves)
+
+    def reference(self, item: Row, moves: bool = False) -> Picture | None:
+        """An input's own, real result."""
+        cell = item["inputs"].get(self.kind.reference)
+        if self.kind.kind in PICTURES:
+            return self.album.picture(cell)
+        return self._drawn(decoded(self.kind.kind, cell), item, moves)
+
+    def conditions(self, item: Row) -> list[tuple[str, Picture | None]]:
+        """(role, picture) of the conditions of an input that are more than words."""
+        shown = [role for role in self.task.conditions if KINDS[self.task.roles[role]].preview]
+        return [(role, self.given(self.task.roles[role], item["inputs"].get(role))) for role in shown]
+
+    def given(self, kind: str, cell: Any) -> Picture | None:
+        """A cell of an input; None where it holds nothing that can be shown."""
+        if kind in PICTURES:  # its own bytes, which a page may show without decoding them
+            return self.album.picture(cell)
+        value, preview = decoded(kind, cell), KINDS[kind].preview
+        return None if value is None or preview is None else self.album.drawn(preview(value))
+
+    def _drawn(self, value: Any, item: Row, moves: bool) -> Picture | None:
+        if value is None:
+            return None
+        beside = times(self.task, item)
+        return self.album.drawn(self.kind.preview(value, beside), self.kind.moving(value, beside) if moves else None)
+
+
+def cells(row: Row) -> dict[str, Any]:
+    """The output's columns of a row's result."""
+    found: dict[str, Any] = row["result"].to_pylist()[0]
+    return found
+
+
+def stored(task: Task, row: Row | None) -> Any:
+    """The result in a row; None where there is none."""
+    return results.of(task).stored(cells(row)) if row else None
+
+
+def decoded(kind: str, cell: Any) -> Any:
+    """The value of an input's cell; None where it holds none."""
+    try:
+        return KINDS[kind].decode(cell)
+    except MediaError:
+        return None
+
+
+def times(task: Task, item: Row) -> dict[str, Any]:
+    """The times that an input tells, by role: what is drawn into the picture of its result."""
+    given = item.get("inputs", {})
+    return {role: decoded(kind, given.get(role)) for role, kind in task.roles.items() if kind == "times"}
+
+
+def square(task: Task, row: Row | None) -> Pixels | None:
+    """The result in a row as one picture for small places: of what takes time, its middle; None where there is none."""
+    value = stored(task, row)
+    if value is None or row is None:
+        return None
+    kind = results.of(task)
+    pixels = kind.preview(value, times(task, row))
+    height, width = pixels.shape[:2]
+    left = 0 if kind.kind in PICTURES else max(0, width - height) // 2
+    return pixels[:, left : width - left]

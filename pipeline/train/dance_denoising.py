@@ -1,0 +1,138 @@
+"""stage=denoise of dances: the conditional denoiser of motion features, on music's features and a frozen space's words.
+
+x_0-prediction, as MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), with their losses on what the features mean in
+the room: joint velocities, the speed of feet that stand, the lengths of bones. Each condition is dropped alone, and
+both together, in a share of the rows (`keep`).
+
+Options: `space` folder (stage=align), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
+`drop_all` shares.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.conditions import Condition, Conditions, EncoderContext
+from pipeline.conditions.dance import Space, TextEncoder
+from pipeline.conditions.music import of_features, widths
+from pipeline.models import checkpoint, motion
+from pipeline.models.fusion import Keep
+from pipeline.motion import representation
+from pipeline.motion.skeleton import FEET, FPS
+from pipeline.settings import Train
+from pipeline.train import dances
+from pipeline.train.data import Batch
+from pipeline.train.denoising import draw_keep
+
+MODALITIES = ("text", "music")
+
+
+class DanceDenoising:
+    """Stage (train/loop.py)."""
+
+    reader = staticmethod(dances.reader)
+
+    def __init__(self, network: motion.MusicToDance, space: Space, options: Mapping[str, Any]) -> None:
+        self.network: nn.Module = network
+        self.transformer = network.transformer
+        self.device, self.options = space.device, options
+        self.frames = int(network.transformer.config.frames)
+        self.scheduler = noise_schedule()
+        self.alpha_bar = self.scheduler.alphas_cumprod.to(self.device)
+        self.text = TextEncoder.load(EncoderContext("", self.device, shared={"space": space}))
+
+    @classmethod
+    def create(cls, settings: Train, device: str = "cpu") -> Self:
+        """A fresh denoiser over the given space, which knows the training's features and dancer."""
+        options = settings.stage.options
+        space = Space.load(checkpoint.fetch(options["space"]), device)
+        network = motion.build(widths(), space.widths, options["network"])
+        known = dances.moments(settings)
+        for name in ("mean", "std", "lengths"):
+            getattr(network.transformer, name).copy_(getattr(known, name))
+        return cls(network, space, options)
+
+    def conditions(self, rows: dances.Dances) -> Conditions:
+        """Evidence of B texts and pieces of music."""
+        found: dict[str, Condition] = {"text": self.text(rows.texts), "music": of_features(rows.music)}
+        return {name: condition.each(lambda t: t.to(self.device)) for name, condition in found.items()}
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Weighted sum of the losses at uniformly drawn timesteps."""
+        rows = dances.arranged(batch, self.frames, generator)
+        keep = draw_keep(MODALITIES, len(rows.texts), self.options, generator)
+        found = self.errors(network, rows, keep, generator)
+        weights = self.options["weights"]
+        return sum((weights[name] * value for name, value in found.items()), torch.zeros((), device=self.device))
+
+    def errors(
+        self, network: nn.Module, rows: dances.Dances, keep: Keep, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Each loss by name."""
+        transformer = self.transformer
+        poses, valid = rows.poses.to(self.device), rows.valid.to(self.device)
+        x_0 = transformer.normalise(representation.encode(poses))
+        t = torch.randint(1000, (len(x_0),), generator=generator).to(self.device)
+        eps = torch.randn(x_0.shape, generator=generator).to(self.device)
+        alpha_bar = self.alpha_bar[t].view(-1, 1, 1)
+        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+        seen = {m: k.to(self.device) for m, k in keep.items()}
+        predicted = network(x_t, t, self.conditions(rows), seen).float()
+        return losses(transformer, predicted, x_0, valid)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """The plain loss with all conditions, each alone and none, on fixed noise."""
+        rows = dances.arranged(batch, self.frames, None)
+        figures = {}
+        for name, kept in {"all": MODALITIES, "text": ("text",), "music": ("music",), "none": ()}.items():
+            keep = {m: torch.full((len(rows.texts),), m in kept) for m in MODALITIES}
+            found = self.errors(network, rows, keep, torch.Generator().manual_seed(0))
+            figures[f"loss_{name}"] = float(found["features"])
+        return figures
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """A whole generator: transformer, adapter, fusion, scheduler, space, model_index.json, checksums."""
+        parts = {name: getattr(network, name) for name in ("transformer", "adapter", "fusion")}
+        parts["scheduler"] = self.scheduler
+        checkpoint.save_generator(folder, parts, {"space": checkpoint.fetch(self.options["space"])})
+
+
+def losses(transformer: motion.MotionTransformer, predicted: Tensor, x_0: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    """Means over the valid frames of predicted and true x_0 [B, T, WIDTH].
+
+    features: squared error of x_0. velocity: of joint velocities, (m/s)^2. contact: squared speed, (m/s)^2, of the
+    feet where they truly stand. bones: squared error of bone lengths, dm^2.
+    """
+    made, real = transformer.poses(predicted), transformer.poses(x_0)
+    pairs = valid[:, 1:].float()
+    moves, moved = torch.diff(made, dim=1) * FPS, torch.diff(real, dim=1) * FPS  # [B, T - 1, 22, 3]
+    stands = (x_0 * transformer.std + transformer.mean)[:, :-1, representation.CONTACT].round()  # [B, T - 1, 4]
+    slides = moves[:, :, list(FEET)].square().sum(-1) * stands
+    lengths = representation.bone_lengths(made) - representation.bone_lengths(real)
+    return {
+        "features": _mean(F.mse_loss(predicted, x_0, reduction="none").mean(-1), valid.float()),
+        "velocity": _mean((moves - moved).square().sum(-1).mean(-1), pairs),
+        "contact": _mean(slides.mean(-1), pairs),
+        "bones": _mean((10 * lengths).square().mean(-1), valid.float()),
+    }
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum()
+
+
+def noise_schedule() -> DDPMScheduler:
+    """The cosine schedule of Nichol & Dhariwal 2021, as MDM and EDGE; the network predicts x_0."""
+    return DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="sample",
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
