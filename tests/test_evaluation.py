@@ -81,7 +81,9 @@ def test_the_nearest_variant_is_judged_where_variants_differ() -> None:
 
 def test_anchors_separate_own_sketches_from_others() -> None:
     shifts = {str(s): drawing(shift=s) for s in (-10, 0, 10)}
-    known = inputs.Inputs({k: v[1] for k, v in shifts.items()}, {k: v[0] for k, v in shifts.items()}, {})
+    known = inputs.Inputs(
+        {"sketch": {k: v[1] for k, v in shifts.items()}, "image": {k: v[0] for k, v in shifts.items()}}, {}
+    )
     ceiling, null = anchors.anchors(known, tuple(shifts))
     assert ceiling.value > 0.95
     assert null.value < 0.7
@@ -89,7 +91,9 @@ def test_anchors_separate_own_sketches_from_others() -> None:
 
 def test_sketches_that_are_all_alike_give_no_share() -> None:
     pictures = {str(s): drawing(fill=c) for s, c in enumerate(("#fcea2b", "#fadcbc", "#8d5524"))}
-    known = inputs.Inputs({k: v[1] for k, v in pictures.items()}, {k: v[0] for k, v in pictures.items()}, {})
+    known = inputs.Inputs(
+        {"sketch": {k: v[1] for k, v in pictures.items()}, "image": {k: v[0] for k, v in pictures.items()}}, {}
+    )
     found = anchors.share(known, tuple("012"), Estimate(0.6, 0.5, 0.7, 3))
     assert set(found) == {"sketch_f1_ceiling", "sketch_f1_null"}
 

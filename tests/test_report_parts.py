@@ -95,14 +95,14 @@ def test_the_map_keeps_neighbours_together_and_is_the_same_twice() -> None:
         Point(str(i), {"text": _near(centres[0], rng), "image": _near(centres[1], rng)}, {"": _near(centres[2], rng)})
         for i in range(20)
     )
-    kinds, sources, vectors = tsne.points(space, "")
+    kinds, sources, vectors = tsne.points(space, "", "image")
     assert kinds[:3] == ["text", "reference", "result"]
     assert sources[:4] == ["0", "0", "0", "1"]
     places = tsne.embed(vectors)
     assert np.array_equal(places, tsne.embed(vectors))
     nearest = np.argsort(((places[:, None] - places[None]) ** 2).sum(-1), 1)[:, 1]
     assert np.mean([kinds[i] == kinds[n] for i, n in enumerate(nearest)]) > 0.95
-    assert tsne.points(space, "other")[0].count("result") == 0
+    assert tsne.points(space, "other", "image")[0].count("result") == 0
 
 
 def _near(centre: Any, rng: np.random.Generator) -> Any:

@@ -313,7 +313,8 @@ def test_texts_are_shown_as_they_are_and_never_run(asked: Any) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ((), "give one of text=, image=, sketch=, row="),
+        ((), "give one of text=, image=, sketch=, audio=, row="),
+        (("audio=a.wav",), "audio= cannot be compared in this run; its media are image, sketch, text"),
         (("text=a", "row=b"), "not text= and row="),
         (("text=' '",), "is empty"),
         (("text=a", "of=music"), "this run has embeddings of result, text, sketch, image"),
@@ -343,13 +344,13 @@ def test_answers_stand_without_their_inputs(models: Models, tmp_path: Path, monk
     plan = adopt_or_make(settings, weights)
     audit.write_success(settings.output, audit.audit(settings.output, plan), {})
     source.unlink()
-    asked = Search(settings.output, "red", None, None, None, "result", 5, None, None, None, str(tmp_path))
+    asked = Search(settings.output, "red", None, None, None, None, "result", 5, None, None, None, str(tmp_path))
     assert "(no text)" in Path(job.search(asked).splitlines()[-1]).read_text()
     assert name(asked, plan, read(asked, plan)).startswith("text-red-")
 
 
 def test_long_and_broken_texts_keep_the_table_a_table() -> None:
-    hit = Hit(1, 0.5, "row", "source", "", {}, None, {"text": "a\nb " + "long " * 50})
+    hit = Hit(1, 0.5, "row", "source", "", {}, None, {}, "a\nb " + "long " * 50)
     _, line = table([hit]).splitlines()
     assert line.startswith("1     0.5000")
     assert line.endswith("…")

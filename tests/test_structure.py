@@ -13,7 +13,19 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
     {"settings", "build", "schema", "seeds"},
-    {"patience", "storage", "media", "where", "progress", "metrics", "motion", "sound", "music", "spectrogram", "kinds"},
+    {
+        "patience",
+        "storage",
+        "media",
+        "where",
+        "progress",
+        "metrics",
+        "motion",
+        "sound",
+        "music",
+        "spectrogram",
+        "kinds",
+    },
     {"cluster"},
     {"scores", "results"},
     {"conditions"},

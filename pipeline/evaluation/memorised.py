@@ -126,9 +126,9 @@ def _picture(
         axis.axis("off")
     for pair, i in enumerate(shown):
         training = _decoded(files, kind, name, [places[i]])[0]
-        axes[2 * pair].imshow(kind.preview(np.asarray(kind.stored(made[names[i]]))))
+        axes[2 * pair].imshow(kind.preview(np.asarray(kind.stored(made[names[i]])), {}))
         axes[2 * pair].set_title("result", fontsize=8)
-        axes[2 * pair + 1].imshow(kind.preview(training))
+        axes[2 * pair + 1].imshow(kind.preview(training, {}))
         axes[2 * pair + 1].set_title(f"training, {similarity[i]:.3f}", fontsize=8)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120)

@@ -63,7 +63,7 @@ def _mosaics(
 
 def _pixels(plan: Plan, row: Mapping[str, Any] | None) -> Pixels:
     """A result fitted into SIDE pixels; white where there is none."""
-    pixels = previews.pixels(plan.task, row)
+    pixels = previews.square(plan.task, row)
     return np.full((SIDE, SIDE, 3), 255, np.uint8) if pixels is None else media.fit(pixels, SIDE)
 
 
