@@ -67,14 +67,15 @@ def of_units(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> 
 
 
 def _read(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Iterator[Rows]:
+    pieces = (read(settings.run, plan, shards, settings.by, settings.groups) for shards in every)
     if settings.features is None:
-        yield from (read(settings.run, plan, shards, settings.by) for shards in every)
+        yield from pieces
         return
     from pipeline.evaluation import features
 
     network = features.load(settings.features)
-    for shards in every:
-        yield features.replaced(read(settings.run, plan, shards, settings.by), settings.run, plan, shards, network)
+    for shards, rows in zip(every, pieces, strict=True):
+        yield features.replaced(rows, settings.run, plan, shards, network)
 
 
 def _batches(pieces: Iterable[Rows]) -> Iterator[Rows]:
