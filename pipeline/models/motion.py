@@ -44,11 +44,11 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(dim, elementwise_affine=False) for _ in range(3))
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.q, self.kv, self.crossed = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim))
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.modulate = nn.Linear(dim, 7 * dim)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
@@ -60,12 +60,11 @@ class Block(nn.Module):
         x = x + c * self.out(self._attend(q, k, v, None))
         k, v = self.kv(tokens).chunk(2, -1)
         x = x + self.crossed(self._attend(self.q(self.norms[1](x) * (1 + d)), k, v, mask[:, None, None]))
-        return x + g * self.mlp(self.norms[2](x) * (1 + e) + f)
+        return x + g * self.dropout(self.mlp(self.norms[2](x) * (1 + e) + f))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        split = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(*split, attn_mask=mask, dropout_p=dropout).transpose(1, 2).flatten(2)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 class MotionTransformer(ModelMixin, ConfigMixin):
@@ -79,14 +78,14 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         dim: width of the transformer, and of the fused tokens.
         layers: blocks.
         heads: of each attention.
-        dropout: of attention and MLP, in training.
+        dropout: of what the MLPs add, in training.
 
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
-        frames: int = 150,
+        frames: int = 150,  # noqa: ARG002 - kept in the config
         width: int = representation.WIDTH,
         patch: int = 3,
         maps: int = 64,
