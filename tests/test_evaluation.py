@@ -196,8 +196,21 @@ def test_any_kept_column_groups_rows(finished: str) -> None:
     assert list(body["paired"]) == [f"{g} drop=text - {g} drop=none" for g in ("even", "odd")]
     assert len({len(line) for line in said.splitlines() if "drop=text - " in line or line.startswith("delta_e")}) == 2
     assert "drop=noneodd" not in said
-    with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
-        aggregate.evaluate(make.evaluate(finished, "by=[colour]"))
+    for wrong in ("by=[colour]", "groups=colour"):
+        with pytest.raises(SettingsError, match=r"no column colour.*input.keep"):
+            aggregate.evaluate(make.evaluate(finished, wrong))
+
+
+def test_groups_of_inputs_are_drawn_together(finished: str) -> None:
+    alone = json.loads(Path(aggregate.evaluate(make.evaluate(finished)).splitlines()[-1]).read_text())
+    said = aggregate.evaluate(make.evaluate(finished, "groups=group"))
+    assert "warning: 2 groups of inputs, fewer than 30" in said
+    body = json.loads(Path(said.splitlines()[-1]).read_text())
+    for name, own in body["groups"].items():
+        for figure in ("clip_text", "precision", "diversity_within"):
+            assert own[figure]["value"] == pytest.approx(alone["groups"][name][figure]["value"])
+            assert own[figure]["n"] == 8
+        assert "diversity" not in own  # of two groups none can be left out
 
 
 def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:

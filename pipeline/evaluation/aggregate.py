@@ -11,7 +11,7 @@ from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets import Metric
-from pipeline.evaluation.slices import Slices, same_but_first_cell
+from pipeline.evaluation.slices import Slice, Slices, same_but_first_cell
 from pipeline.ledger import Plan
 from pipeline.settings import Evaluate, resolve
 
@@ -29,7 +29,7 @@ def evaluate(settings: Evaluate) -> str:
     for extra in _extras(settings):
         for group, more in extra(settings, plan, kept).items():
             found[names[group]] |= more
-    small = {name: warnings(own, _width(kept)) for name, own in found.items()}
+    small = {names[group]: warnings(found[names[group]], _groups(settings, own)) for group, own in kept.items()}
     paired, needed = _paired(settings, plan, kept, scores)
     body = {
         "by": settings.by,
@@ -56,8 +56,9 @@ def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], M
         yield memorised.figures
 
 
-def _width(kept: Slices) -> int:
-    return next((own.sample.result.shape[1] for own in kept.values()), 0)
+def _groups(settings: Evaluate, kept: Slice) -> int | None:
+    """How many groups of inputs a slice has, if these are drawn."""
+    return len(set(kept.sample.unit.tolist())) if settings.groups else None
 
 
 def _finite(estimate: Estimate) -> dict[str, float | None]:

@@ -29,6 +29,7 @@ class Rows:
 
     row_id: NDArray[np.str_]  # [N]
     source_id: NDArray[np.str_]  # [N]
+    unit: NDArray[np.str_]  # [N], what each is drawn as: its input, or a group of inputs
     groups: tuple[Group, ...]  # [N]
     scores: NDArray[np.float64]  # [N, S], NaN where missing
     result: Features  # in the judge's space
@@ -41,6 +42,7 @@ class Rows:
         return cls(
             np.concatenate([p.row_id for p in pieces]),
             np.concatenate([p.source_id for p in pieces]),
+            np.concatenate([p.unit for p in pieces]),
             tuple(group for p in pieces for group in p.groups),
             np.concatenate([p.scores for p in pieces]),
             np.concatenate([p.result for p in pieces]),
@@ -53,6 +55,7 @@ class Rows:
         return Rows(
             self.row_id[index],
             self.source_id[index],
+            self.unit[index],
             tuple(self.groups[i] for i in index),
             self.scores[index],
             self.result[index],
@@ -79,9 +82,11 @@ def units(plan: Plan) -> list[list[int]]:
 
 
 @patiently
-def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows:
-    """The rows of one unit that went well. Raises SettingsError for a column that is not there."""
-    table = pa.concat_tables([_table(ledger.shard_uri(run, shard), by) for shard in shards])
+def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str], drawn_by: str | None = None) -> Rows:
+    """The rows of one unit that went well; their inputs are drawn by a column, or each by itself. Raises SettingsError
+    for a column that is not there."""
+    further = [*by, *([drawn_by] if drawn_by else [])]
+    table = pa.concat_tables([_table(ledger.shard_uri(run, shard), further) for shard in shards])
     table = table.filter(pc.field("status") == "ok")
     task = plan.task
     columns = [[str(v) for v in table[name].to_pylist()] for name in by]
@@ -90,6 +95,7 @@ def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows
     return Rows(
         row_id=np.array(table["row_id"].to_pylist(), dtype=np.str_),
         source_id=np.array(table["source_id"].to_pylist(), dtype=np.str_),
+        unit=np.array([str(v) for v in table[drawn_by or "source_id"].to_pylist()], dtype=np.str_),
         groups=tuple(zip(*columns, strict=True)) if by else ((),) * table.num_rows,
         scores=np.stack([_numbers(table["scores"], name) for name in task.scores], axis=1),
         result=result,
@@ -101,7 +107,7 @@ def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str]) -> Rows
 def _table(uri: str, by: Sequence[str]) -> pa.Table:
     with storage.open_parquet(uri, read_ahead=False) as parquet:
         if missing := [name for name in by if name not in parquet.schema_arrow.names]:
-            raise SettingsError(f"by={missing[0]}: {uri} has no such column; input.keep=[…] carries columns")
+            raise SettingsError(f"{uri} has no column {missing[0]} to group by; input.keep=[…] carries columns")
         return parquet.read(columns=[*dict.fromkeys([*COLUMNS, *by])])
 
 

@@ -107,7 +107,7 @@ def _good(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Ite
     """The units that have rows that went well."""
     bound = Bound(settings.by)
     for shards in every:
-        rows = read(settings.run, plan, shards, settings.by)
+        rows = read(settings.run, plan, shards, settings.by, settings.groups)
         bound.meet(rows.groups)
         if len(rows.row_id):
             yield shards, rows
