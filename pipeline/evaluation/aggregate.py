@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import storage
-from pipeline.evaluation import anchors, stream, variants
+from pipeline.evaluation import anchors, described, stream, variants
 from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
@@ -52,6 +52,7 @@ def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], M
     """Figures that need more than stored columns."""
     yield anchors.figures
     yield variants.figures
+    yield described.figures
     if settings.training.path is not None:
         from pipeline.evaluation import memorised  # which takes torch
 
@@ -87,7 +88,7 @@ def table(found: Mapping[str, Mapping[str, object]]) -> str:
     counts = [max((e.n for e in own.values() if isinstance(e, Estimate)), default=0) for own in found.values()]
     if any(counts):
         rows["inputs"] = [str(n) for n in counts]
-    width = max(28, *(len(group) + 2 for group in found))
+    width = max(28, *(len(cell) + 2 for cells in rows.values() for cell in cells))
     return "\n".join(f"{n:22}" + "".join(f"{c:>{width}}" for c in cells) for n, cells in rows.items())
 
 
