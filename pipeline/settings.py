@@ -197,6 +197,7 @@ class Evaluate:
 
     run: str
     by: tuple[str, ...]
+    groups: str | None  # column of the output whose inputs are drawn together; None: each input by itself
     sets: Mapping[str, str]  # name -> "module:attribute" of a set metric (evaluation/sets)
     features: str | None  # a network of one's own in place of the judge's features (evaluation/features.py)
     judge: str | None  # the run's judge, for what is not stored; None: from where the run had it
@@ -253,17 +254,25 @@ class Verify:
 class Raw:
     """Material that a data set is made from."""
 
-    path: str  # local folder
+    path: str  # local folder or file
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What a data set is made from, and how. A source is one file in conf/source."""
+
+    name: str
+    factory: str  # "module:attribute" of a function (Prepare) -> Table
+    options: Mapping[str, Any]  # of that source; its module says which
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepare:
     """One run of jobs/prepare.py."""
 
-    source: str  # a name of datasets/prepare.py, or "module:attribute" of a function (Prepare) -> Table
+    source: Source
     input: Raw
     output: str
-    image_size: int
     row_group_rows: int
 
 
