@@ -29,7 +29,6 @@ class Kind:
 
     decode: Callable[[Any], Any]  # of a cell; None where it holds nothing. Raises MediaError
     preview: Callable[[Any], Pixels] | None = None  # of a value, as a picture; None: it is no picture
-    plays: Callable[[Any], bytes] | None = None  # of a value, as an animated WebP or GIF; None: it does not move
     judged: bool = True  # whether the judge embeds it
 
 
@@ -78,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
     "image": Kind(decode_image, media.as_rgb),
     "sketch": Kind(decode_sketch, media.as_rgb),
     "audio": Kind(decode_audio, spectrogram.picture),
-    "motion": Kind(decode_motion, drawing.strip, drawing.animation),
+    "motion": Kind(decode_motion, drawing.strip),
     "times": Kind(decode_times, judged=False),
 }
 

@@ -26,8 +26,8 @@ CHANNELS = BANDS + 4
 MEL, ONSET, BEAT, MUSIC = slice(0, BANDS), BANDS, slice(BANDS + 1, BANDS + 3), BANDS + 3
 
 RANGE = 80.0  # dB between the loudest band and what counts as silence
-FLOOR = 1e-10  # power
-QUIET = 1e-2  # power of the loudest band of a piece that is all but silent: 50 dB below a sine of full scale
+FLOOR = 1e-12  # power
+QUIET = 1e-4  # power of the loudest band of a piece that is all but silent: 70 dB below a sine of full scale
 LOUDNESS = 0.3  # power of the power as which it is heard (Stevens 1957)
 STRONG = 0.95  # quantile of the onset strengths of a piece that is scaled to 1 ...
 WEAK = 0.01  # ... if it is at least so much of its loudest band
@@ -38,6 +38,7 @@ RATIOS = (1, 3 / 2, 2 / 3, 2, 1 / 2)  # what trackers mistake a tempo for, the o
 class MusicFeatures(nn.Module):
     """Waveforms [..., S], of at least half a WINDOW and one of them like any other -> features [..., T, CHANNELS]."""
 
+    channels = CHANNELS
     filters: Tensor
     window: Tensor
 

@@ -197,6 +197,7 @@ class Evaluate:
 
     run: str
     by: tuple[str, ...]
+    groups: str | None  # column of the output whose inputs are drawn together; None: each input by itself
     sets: Mapping[str, str]  # name -> "module:attribute" of a set metric (evaluation/sets)
     features: str | None  # a network of one's own in place of the judge's features (evaluation/features.py)
     judge: str | None  # the run's judge, for what is not stored; None: from where the run had it

@@ -103,6 +103,9 @@ def _mono_blocks(file: sf.SoundFile, wanted: int) -> Iterator[Waveform]:
 
 
 def _ends(data: bytes) -> bool:
-    """Whether the last page of an Ogg stream says that it is the last (RFC 3533, section 6)."""
-    page = data.rfind(b"OggS")
-    return len(data) > page + 5 and bool(data[page + 5] & 4)
+    """Whether the last page of an Ogg stream is whole and says that it is the last (RFC 3533, section 6)."""
+    page = data[data.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    body = 27 + page[26]
+    return len(page) >= body + sum(page[27:body])

@@ -51,10 +51,10 @@ class Keeps:
     def prepare(self, conditions):
         return conditions
 
-    def constraint(self, conditions):
+    def constraint(self, _):
         return keeping(self.known, self.mask)
 
-    def denoise(self, x_t, t, conditions, keep):
+    def denoise(self, x_t, t, *_):
         alpha_bar = float(self.alpha_bar[int(t[0])])
         return of(self.kind, x_t, torch.ones_like(x_t), ((1 - alpha_bar) / alpha_bar) ** 0.5)
 
@@ -63,7 +63,7 @@ class Keeps:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "ddpm", "euler_a", "heun", "unipc"])
+@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "ddpm", "unipc"])
 def test_the_loop_ends_on_what_was_given(kind: str, name: str) -> None:
     denoiser = Keeps(kind)
     nothing = torch.zeros(2, 1, 1)

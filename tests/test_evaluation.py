@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -81,7 +82,9 @@ def test_the_nearest_variant_is_judged_where_variants_differ() -> None:
 
 def test_anchors_separate_own_sketches_from_others() -> None:
     shifts = {str(s): drawing(shift=s) for s in (-10, 0, 10)}
-    known = inputs.Inputs({k: v[1] for k, v in shifts.items()}, {k: v[0] for k, v in shifts.items()}, {})
+    known = inputs.Inputs(
+        {"sketch": {k: v[1] for k, v in shifts.items()}, "image": {k: v[0] for k, v in shifts.items()}}, {}
+    )
     ceiling, null = anchors.anchors(known, tuple(shifts))
     assert ceiling.value > 0.95
     assert null.value < 0.7
@@ -89,7 +92,9 @@ def test_anchors_separate_own_sketches_from_others() -> None:
 
 def test_sketches_that_are_all_alike_give_no_share() -> None:
     pictures = {str(s): drawing(fill=c) for s, c in enumerate(("#fcea2b", "#fadcbc", "#8d5524"))}
-    known = inputs.Inputs({k: v[1] for k, v in pictures.items()}, {k: v[0] for k, v in pictures.items()}, {})
+    known = inputs.Inputs(
+        {"sketch": {k: v[1] for k, v in pictures.items()}, "image": {k: v[0] for k, v in pictures.items()}}, {}
+    )
     found = anchors.share(known, tuple("012"), Estimate(0.6, 0.5, 0.7, 3))
     assert set(found) == {"sketch_f1_ceiling", "sketch_f1_null"}
 
@@ -119,6 +124,11 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
     paired = body["paired"]["drop=text - drop=none"]
     both = [body["groups"][g]["delta_e"]["value"] for g in ("drop=none", "drop=text")]
+    written = pd.read_csv(Path(finished, "report", "evaluation.csv")).set_index(["group", "figure"])
+    for name, own in {**body["groups"], **body["paired"]}.items():
+        for figure, e in own.items():
+            line = written.loc[name, figure]
+            assert (line.value, line.low, line.high, line.inputs) == (e["value"], e["low"], e["high"], e["n"])
     assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
 
 
@@ -131,6 +141,7 @@ def test_collected_rows_are_the_stored_ones(finished: str) -> None:
     rows = read_all(finished, ("group", "cell"))
     stored = pa.concat_tables(pq.read_table(p) for p in sorted(Path(finished, "data").iterdir()))
     assert rows.row_id.tolist() == stored["row_id"].to_pylist()
+    assert rows.result.dtype == rows.reference.dtype == np.float16  # as it is stored
     assert np.array_equal(rows.result, np.array(stored["embedding"].to_pylist(), np.float32))
     assert np.array_equal(rows.reference, np.array([e["image"] for e in stored["input_embeddings"].to_pylist()]))
     assert set(rows.groups) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
@@ -145,7 +156,7 @@ def test_missing_vectors_are_nan() -> None:
     )
     nan = np.nan
     whole = collect.vectors(column)
-    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float32), equal_nan=True)
+    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float16), equal_nan=True)
     assert np.array_equal(collect.vectors(column.slice(1, 3)), whole[1:], equal_nan=True)
     assert collect.vectors(column.slice(0, 0)).shape == (0, 2)
 
@@ -185,8 +196,21 @@ def test_any_kept_column_groups_rows(finished: str) -> None:
     assert list(body["paired"]) == [f"{g} drop=text - {g} drop=none" for g in ("even", "odd")]
     assert len({len(line) for line in said.splitlines() if "drop=text - " in line or line.startswith("delta_e")}) == 2
     assert "drop=noneodd" not in said
-    with pytest.raises(SettingsError, match=r"by=colour.*input.keep"):
-        aggregate.evaluate(make.evaluate(finished, "by=[colour]"))
+    for wrong in ("by=[colour]", "groups=colour"):
+        with pytest.raises(SettingsError, match=r"no column colour.*input.keep"):
+            aggregate.evaluate(make.evaluate(finished, wrong))
+
+
+def test_groups_of_inputs_are_drawn_together(finished: str) -> None:
+    alone = json.loads(Path(aggregate.evaluate(make.evaluate(finished)).splitlines()[-1]).read_text())
+    said = aggregate.evaluate(make.evaluate(finished, "groups=group"))
+    assert "warning: 2 groups of inputs, fewer than 30" in said
+    body = json.loads(Path(said.splitlines()[-1]).read_text())
+    for name, own in body["groups"].items():
+        for figure in ("clip_text", "precision", "diversity_within"):
+            assert own[figure]["value"] == pytest.approx(alone["groups"][name][figure]["value"])
+            assert own[figure]["n"] == 8
+        assert "diversity" not in own  # of two groups none can be left out
 
 
 def test_what_is_no_finished_run_is_refused(models: Models, pairs: str, tmp_path: Path) -> None:

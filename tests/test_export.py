@@ -50,11 +50,12 @@ def test_parquet_pairs_each_selected_result_with_its_input(finished: Generate, p
 
 def test_training_reads_an_export(finished: Generate, tmp_path: Path, ray_session: None) -> None:
     from pipeline.settings import Input
-    from pipeline.train.data import rows
+    from pipeline.train.data import pictures, rows
 
     export(Export(finished.output, str(tmp_path / "out"), "parquet", 10))
     columns = {"text": "text", "image": "image", "sketch": "sketch"}
-    assert rows(Input(str(tmp_path / "out"), columns, ()), None, tiny.SIZE).count() == 3
+    reader = pictures({"image_size": tiny.SIZE})
+    assert rows(Input(str(tmp_path / "out"), columns, ()), None, reader).count() == 3
     shown = datasets.load_dataset("parquet", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path))
     assert shown[0]["image"].size == (tiny.SIZE, tiny.SIZE)
 

@@ -34,6 +34,21 @@ def test_a_jackknife_from_sums_is_that_of_leaving_groups_out_in_full() -> None:
     assert estimate.value - estimate.low == pytest.approx(stats.t(GROUPS - 1).ppf(0.975) * spread)
 
 
+def test_what_is_drawn_together_has_the_interval_of_its_groups() -> None:
+    values, names = np.repeat(RNG.normal(size=12), 5), [f"i{i:02}" for i in range(60)]
+    together = {name: f"g{i // 5:02}" for i, name in enumerate(names)}
+    found = intervals.mean(values, names, together)
+    of_groups = intervals.mean(values[::5], sorted(set(together.values())))
+    assert (found.value, found.low, found.high) == pytest.approx((of_groups.value, of_groups.low, of_groups.high))
+    assert found.n == 60
+    alone = intervals.mean(values, names)
+    assert found.high - found.low > 1.8 * (alone.high - alone.low)  # the root of 5 is 2.24
+    assert intervals.share(np.ones(60), names, together).low == intervals.share(np.ones(12), names[:12]).low
+    dealt = intervals.groups(names, together)
+    assert len(set(dealt)) == 12
+    assert all(len(set(dealt[i : i + 5])) == 1 for i in range(0, 60, 5))
+
+
 def test_one_group_has_no_interval() -> None:
     estimate = intervals.jackknife(lambda index: float(len(index)), 1)
     assert estimate.value == 1

@@ -30,7 +30,7 @@ def test_copies_of_the_results_are_near_duplicates(finished: str, tmp_path: Path
 
 
 def test_shares_are_read_against_real_pictures() -> None:
-    real = np.linspace(0.5, 0.9, 100, dtype=np.float32)
+    real = {str(i): float(similarity) for i, similarity in enumerate(np.linspace(0.5, 0.9, 100))}
     found = memorised._figures(np.array([0.95, 0.2, 0.95, 0.2], np.float32), list("aabb"), real, 0.9)
     assert found["near_duplicates"].value == 0.5
     assert found["near_duplicates"].n == 2

@@ -80,6 +80,7 @@ def test_the_diagram_is_drawn_from_the_folder_or_its_absence_told(models: Models
     drawn = architecture.section(facts.gather(output, plan))
     for word in ("SketchEncoder", "TextEncoder", "T2IAdapter", "Fusion", "UNet2DConditionModel", "AutoencoderTiny"):
         assert word in drawn.drawings["architecture"].svg
+    assert drawn.values["directions"] == gates.DIRECTIONS
     assert drawn.tables["gates"].num_rows == 2 * len(gates.TIMESTEPS)
     assert find(plan, models["path"]).json("unet", "config.json")
     assert "another model now" in find(plan, models["judge"]).why
@@ -95,14 +96,14 @@ def test_the_map_keeps_neighbours_together_and_is_the_same_twice() -> None:
         Point(str(i), {"text": _near(centres[0], rng), "image": _near(centres[1], rng)}, {"": _near(centres[2], rng)})
         for i in range(20)
     )
-    kinds, sources, vectors = tsne.points(space, "")
+    kinds, sources, vectors = tsne.points(space, "", "image")
     assert kinds[:3] == ["text", "reference", "result"]
     assert sources[:4] == ["0", "0", "0", "1"]
     places = tsne.embed(vectors)
     assert np.array_equal(places, tsne.embed(vectors))
     nearest = np.argsort(((places[:, None] - places[None]) ** 2).sum(-1), 1)[:, 1]
     assert np.mean([kinds[i] == kinds[n] for i, n in enumerate(nearest)]) > 0.95
-    assert tsne.points(space, "other")[0].count("result") == 0
+    assert tsne.points(space, "other", "image")[0].count("result") == 0
 
 
 def _near(centre: Any, rng: np.random.Generator) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.motion import beats, physics
 from pipeline.motion.skeleton import FPS, Poses
-from pipeline.scores import Sample, motion
+from pipeline.scores import Sample, motion, similarity
 from pipeline.sound import RATE
 from tests.dancer import along, moved, real, standing
 
@@ -52,15 +52,15 @@ def test_beats_are_heard_in_the_music_where_none_are_stored() -> None:
 
 def test_a_score_without_what_it_needs_is_nan() -> None:
     alone = sample(nodding())
-    for score in (motion.beat_alignment, motion.beat_alignment_null, motion.music_similarity, motion.text_similarity):
+    for score in (motion.beat_alignment, motion.beat_alignment_null, similarity.music, similarity.text):
         assert math.isnan(score(alone))
     assert math.isnan(motion.beat_alignment(sample(standing(), beats=NODS)))
 
 
 def test_similarities_are_cosines_in_the_judge_s_space() -> None:
     both = sample(nodding(), music=clicks(NODS), text="a person nods")
-    assert motion.music_similarity(both) == pytest.approx(0.6)
-    assert motion.text_similarity(both) == pytest.approx(0.6)
+    assert similarity.music(both) == pytest.approx(0.6)
+    assert similarity.text(both) == pytest.approx(0.6)
 
 
 def test_real_dances_have_what_the_documentation_says_of_them() -> None:

@@ -100,7 +100,7 @@ def test_inputs_without_a_reference_do_not_enter_what_needs_one(metric) -> None:
     whole = drawn(60, 4)
     some = take(whole, np.arange(40))
     whole.reference[40:] = np.nan
-    apart = ("diversity", "r1_text", "r5_text", "r10_text")
+    apart = ("diversity", *(f"r{k}_{of}" for k in (1, 5, 10) for of in ("text", "by_text")))
     found = {name: e for name, e in metric(whole).items() if name not in apart}
     assert_same(found, {name: e for name, e in metric(some).items() if name not in apart})
 
@@ -212,7 +212,18 @@ def test_ties_count_against_a_result_and_absent_conditions_are_no_candidates() -
     assert found["r5_text"].value == 1
     assert found["r5_text"].n == 21
     few = retrieval.retrieval(sets(text[:5], np.full_like(text[:5], np.nan), text=text[:5]))
-    assert list(few) == ["r1_text"]
+    assert list(few) == ["r1_text", "r1_by_text"]
+
+
+def test_an_input_asks_among_one_result_of_each_and_real_ones_say_what_can_be_reached() -> None:
+    x = drawn(50, 0).reference
+    found = retrieval.retrieval(sets(np.roll(x, 1, 0), x, text=x))
+    assert [found[f"r1_{name}"].value for name in ("text", "by_text", "text_real")] == [0, 0, 1]
+    twice = take(sets(x, np.full_like(x, np.nan), text=2 * x), np.repeat(np.arange(50), 2))
+    found = retrieval.retrieval(twice)
+    assert found["r1_by_text"].value == 1  # of two equal results of an input, one is no rival
+    assert found["r1_by_text"].chance == 0.02
+    assert not [name for name in found if name.endswith("_real")]
 
 
 def test_copies_of_training_rows_are_found_among_results() -> None:

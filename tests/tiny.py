@@ -57,7 +57,9 @@ def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
         network.fusion.gate[-1].bias.fill_(1.0)
     parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
     vae.save_pretrained(folder.with_name("vae"))
-    checkpoint.save_generator(folder, {**parts, "scheduler": noise_schedule()}, {"clip": clip, "vae": folder.with_name("vae")})
+    checkpoint.save_generator(
+        folder, {**parts, "scheduler": noise_schedule()}, {"clip": clip, "vae": folder.with_name("vae")}
+    )
     return folder
 
 

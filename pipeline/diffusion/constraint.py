@@ -20,7 +20,7 @@ def keeping(known: Tensor, mask: Tensor) -> Constraint:
 def constrained(constrain: Constraint, prediction: Tensor, x: Tensor, sigma: float, kind: str) -> Tensor:
     """The prediction of `kind` (a scheduler's `prediction_type`) whose x_0 is constrained.
 
-    With a = 1 / sqrt(1 + sigma^2) and s = sigma a, x = a x_0 + s eps is what the network was shown (variance-preserving).
+    With a = 1 / sqrt(1 + sigma^2) and s = sigma a, x = a x_0 + s eps is what the network was shown.
     """
     a = (1 + sigma**2) ** -0.5
     s = sigma * a

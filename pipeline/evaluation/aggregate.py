@@ -1,19 +1,17 @@
 """Figures of a run for every slice, each with its number of inputs and its interval: as tables and as JSON."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import storage
-from pipeline.evaluation import anchors, stream, variants
+from pipeline.evaluation import anchors, stream, tables, variants
 from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets import Metric
-from pipeline.evaluation.slices import Slices, same_but_first_cell
+from pipeline.evaluation.slices import Slice, Slices, same_but_first_cell
 from pipeline.ledger import Plan
 from pipeline.settings import Evaluate, resolve
 
@@ -31,7 +29,7 @@ def evaluate(settings: Evaluate) -> str:
     for extra in _extras(settings):
         for group, more in extra(settings, plan, kept).items():
             found[names[group]] |= more
-    small = {name: warnings(own, _width(kept)) for name, own in found.items()}
+    small = {names[group]: warnings(found[names[group]], _groups(settings, own)) for group, own in kept.items()}
     paired, needed = _paired(settings, plan, kept, scores)
     body = {
         "by": settings.by,
@@ -44,8 +42,8 @@ def evaluate(settings: Evaluate) -> str:
     }
     path = storage.join(settings.run, "report", "evaluation.json")
     storage.put(path, (json.dumps(body, indent=1, default=_finite) + "\n").encode())
-    storage.put(storage.join(settings.run, "report", "evaluation.csv"), _csv(found, paired).encode())
-    return f"{table(found)}\n{_difference_table(paired, needed)}{_warned(small)}{path}"
+    storage.put(storage.join(settings.run, "report", "evaluation.csv"), tables.csv({**found, **paired}))
+    return f"{tables.text(found)}\n{_difference_table(paired, needed)}{_warned(small)}{path}"
 
 
 def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], Mapping[Group, Figures]]]:
@@ -58,8 +56,9 @@ def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], M
         yield memorised.figures
 
 
-def _width(kept: Slices) -> int:
-    return next((own.sample.result.shape[1] for own in kept.values()), 0)
+def _groups(settings: Evaluate, kept: Slice) -> int | None:
+    """How many groups of inputs a slice has, if these are drawn."""
+    return len(set(kept.sample.unit.tolist())) if settings.groups else None
 
 
 def _finite(estimate: Estimate) -> dict[str, float | None]:
@@ -79,22 +78,13 @@ def _paired(settings: Evaluate, plan: Plan, kept: Slices, scores: Sequence[str])
     return paired, needed
 
 
-def table(found: Mapping[str, Mapping[str, object]]) -> str:
-    """Figures as text, a line for each, a column for each group."""
-    names = list(dict.fromkeys(n for own in found.values() for n in own))
-    rows = {"": list(found), **{name: [str(own.get(name, "")) for own in found.values()] for name in names}}
-    counts = [max((e.n for e in own.values() if isinstance(e, Estimate)), default=0) for own in found.values()]
-    if any(counts):
-        rows["inputs"] = [str(n) for n in counts]
-    width = max(28, *(len(group) + 2 for group in found))
-    return "\n".join(f"{n:22}" + "".join(f"{c:>{width}}" for c in cells) for n, cells in rows.items())
-
-
 def _difference_table(paired: Mapping[str, Figures], needed: Needed) -> str:
     if not paired:
         return ""
     asked = {name: {s: "" if n is None else f"{n:,}" for s, n in own.items()} for name, own in needed.items()}
-    return f"\npaired over inputs\n{table(paired)}\n\ninputs that show such a difference\n{table(asked)}\n\n"
+    return (
+        f"\npaired over inputs\n{tables.text(paired)}\n\ninputs that show such a difference\n{tables.text(asked)}\n\n"
+    )
 
 
 def _warned(small: Mapping[str, Mapping[str, str]]) -> str:
@@ -103,13 +93,3 @@ def _warned(small: Mapping[str, Mapping[str, str]]) -> str:
         for name, text in own.items():
             said.setdefault(text, []).append(name)
     return "".join(f"warning: {text} ({', '.join(dict.fromkeys(names))})\n" for text, names in said.items())
-
-
-def _csv(found: Mapping[str, Figures], paired: Mapping[str, Figures]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["group", "figure", "value", "low", "high", "inputs"])
-    for groups in (found, paired):
-        for group, own in groups.items():
-            writer.writerows([group, name, e.value, e.low, e.high, e.n] for name, e in own.items())
-    return out.getvalue()

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.evaluation import inputs
 from pipeline.evaluation.collect import Group
 from pipeline.evaluation.inputs import Inputs, Wanted
-from pipeline.evaluation.intervals import Estimate, mean
+from pipeline.evaluation.intervals import ALONE, Estimate, Together, mean
 from pipeline.evaluation.slices import Sample, Slices
 from pipeline.ledger import Plan
 from pipeline.scores.sketch import sketch_f1
@@ -33,7 +33,7 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
     every = {source for own in wanted.values() for source in own}
     known = inputs.read(settings.run, plan, inputs.result_size(settings.run, plan), Wanted(every, ROLES))
     reached = {group: own.scores.estimates()[scores.index(SCORE)] for group, own in kept.items()}
-    return {group: share(known, wanted[group], reached[group]) for group in kept}
+    return {group: share(known, wanted[group], reached[group], kept[group].sample.together) for group in kept}
 
 
 def sources(sample: Sample) -> tuple[str, ...]:
@@ -41,10 +41,10 @@ def sources(sample: Sample) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, sample.source_id)))[:ANCHOR_INPUTS]
 
 
-def share(known: Inputs, wanted: tuple[str, ...], reached: Estimate) -> dict[str, Estimate]:
+def share(known: Inputs, wanted: tuple[str, ...], reached: Estimate, together: Together = ALONE) -> dict[str, Estimate]:
     """Ceiling, null, and where a fidelity stands between them. The interval of the share is that of the fidelity; it
     takes the anchors as given. Sketches that are all alike give no share."""
-    ceiling, null = anchors(known, wanted)
+    ceiling, null = anchors(known, wanted, together)
     span = ceiling.value - null.value
     if math.isnan(span):
         return {}
@@ -55,7 +55,7 @@ def share(known: Inputs, wanted: tuple[str, ...], reached: Estimate) -> dict[str
     return found
 
 
-def anchors(known: Inputs, wanted: tuple[str, ...]) -> tuple[Estimate, Estimate]:
+def anchors(known: Inputs, wanted: tuple[str, ...], together: Together = ALONE) -> tuple[Estimate, Estimate]:
     """(ceiling, null). Inputs without a sketch or a picture are left out; of fewer than two others both are NaN."""
     sketch, image = (known.values[role] for role in ROLES)
     both = [s for s in wanted if s in sketch and s in image]
@@ -64,4 +64,4 @@ def anchors(known: Inputs, wanted: tuple[str, ...]) -> tuple[Estimate, Estimate]
     own = np.array([sketch_f1(sketch[s], image[s]) for s in both])
     others = [*both[1:], both[0]]  # the sample's order is that of hashes: as good as drawn
     shuffled = np.array([sketch_f1(sketch[a], image[b]) for a, b in zip(both, others, strict=True)])
-    return mean(own, both), mean(shuffled, others)
+    return mean(own, both, together), mean(shuffled, others, together)

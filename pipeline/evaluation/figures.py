@@ -3,19 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Estimate
-from pipeline.evaluation.sets import Metric
+from pipeline.evaluation.sets import Metric, gaussian
+from pipeline.evaluation.sets.gaussian import Distance
 from pipeline.evaluation.slices import Sample, Slice
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
 
 Figures = dict[str, Estimate]  # name of a figure -> estimate
 LEAST_INPUTS = 30  # below, intervals are too narrow: what was drawn is all that is known
-LEAST_GROUPS = 3  # of inputs, for a jackknife
 
 
 def figures(kept: Slice, scores: Sequence[str], metrics: Sequence[Metric]) -> Figures:
@@ -35,38 +32,25 @@ def frechet_distance(results: Moments, references: Moments, sample: Sample) -> E
     root of how many more inputs there are in all; None for fewer inputs than that takes."""
     sets = sample.sets()
     a, b = sets.against(sets.reference)
-    if b.inputs < LEAST_GROUPS:
+    if b.units < gaussian.LEAST:
         return None
-    own = (_by_group(a.features, a.source_id), _by_group(b.features, b.source_id))
-    whole = [sum(side[1:], side[0]) for side in own]
-    left_out = [
-        frechet.distance(whole[0] - x, whole[1] - y)
-        for x, y in zip(*own, strict=True)
-        if min(whole[0].n - x.n, whole[1].n - y.n) > 1
-    ]
     value = frechet.distance(results, references)
-    spread = intervals.jackknifed(value, left_out, references.n)
+    spread = intervals.jackknifed(value, gaussian.values(a, b)[1:], references.n)
     scale = math.sqrt(b.inputs / references.n)
-    return Estimate(value, value - scale * (value - spread.low), value + scale * (spread.high - value), references.n)
+    low, high = value - scale * (value - spread.low), value + scale * (spread.high - value)
+    return Distance(value, low, high, references.n, len(references.first))
 
 
-def _by_group(features: NDArray[np.float32], sources: Sequence[str]) -> list[Moments]:
-    group = intervals.groups(sources)
-    return [Moments.of(features[group == g]) for g in range(int(group.max()) + 1)]
-
-
-def warnings(found: Mapping[str, Estimate], features: int) -> dict[str, str]:
-    """Figure -> what is wrong with its number of inputs."""
-    out = {
-        name: f"fewer than {LEAST_INPUTS} inputs: the interval is too narrow"
-        for name, e in found.items()
-        if e.n < LEAST_INPUTS
-    }
-    distance = found.get("frechet")
-    if distance and distance.n < 2 * features:
-        out["frechet"] = (
-            f"{distance.n} inputs for {features} features: biased upwards; compare slices of equal numbers only"
-        )
+def warnings(found: Mapping[str, Estimate], groups: int | None = None) -> dict[str, str]:
+    """Figure -> what is wrong with its number of inputs, or of groups of them if these are drawn."""
+    out = {}
+    for name, e in found.items():
+        if groups is not None and groups < LEAST_INPUTS:
+            out[name] = f"{groups} groups of inputs, fewer than {LEAST_INPUTS}: the interval is too narrow"
+        elif e.n < LEAST_INPUTS:
+            out[name] = f"fewer than {LEAST_INPUTS} inputs: the interval is too narrow"
+        if isinstance(e, Distance) and e.n < 2 * e.features:
+            out[name] = f"{e.n} inputs for {e.features} features: biased upwards; compare slices of equal numbers only"
     return out
 
 

@@ -72,7 +72,8 @@ def result_size(run: str, plan: Plan) -> int:
         with storage.open_parquet(stored.uri) as parquet:
             table = parquet.read(columns=["status", *(f.name for f in kind.fields)])
         for row in table.filter(pc.field("status") == "ok").slice(0, 1).to_pylist():
-            return len(kind.stored(row) or ())
+            found = kind.stored(row)
+            return 0 if found is None else len(found)
     raise SettingsError(f"run={run} has no result: all its rows failed")
 
 

@@ -1,4 +1,5 @@
-"""Intervals over inputs: all rows of an input are drawn, or left out, together, since they are not independent.
+"""Intervals over inputs: all rows of an input are drawn, or left out, together, since they are not independent. So are
+all inputs of a group (`Together`) where inputs depend on each other, as clips that were cut from one performance do.
 
 Means are bootstrapped. What an input drawn twice would bias, such as a distance between sets, has a delete-group
 jackknife (Kott 2001, "The delete-a-group jackknife"): each of GROUPS groups of inputs is left out once.
@@ -6,7 +7,7 @@ jackknife (Kott 2001, "The delete-a-group jackknife"): each of GROUPS groups of 
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -19,6 +20,10 @@ DRAWS = 1000
 DRAWS_AT_ONCE = 50  # of means, whose indices are held
 LEVEL = 0.95
 GROUPS = 20
+
+
+Together = Mapping[str, str]  # input -> the group that it is drawn with; an input that is not there is drawn alone
+ALONE: Together = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,38 +39,47 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def mean_by_input(values: NDArray[np.floating], inputs: Sequence[str]) -> NDArray[np.float64]:
+def mean_by_input(values: NDArray[np.floating], inputs: Sequence[str]) -> dict[str, float]:
     """Mean of each input's finite values, in order of the inputs' ids; inputs without any are left out."""
     sums: dict[str, list[float]] = {}
     for value, source in zip(values.tolist(), inputs, strict=True):
         if np.isfinite(value):
             sums.setdefault(source, []).append(value)
-    return np.array([np.mean(sums[source]) for source in sorted(sums)])
+    return {source: float(np.mean(sums[source])) for source in sorted(sums)}
 
 
-def mean(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> Estimate:
+def mean(values: NDArray[np.floating], inputs: Sequence[str], together: Together = ALONE, seed: int = 0) -> Estimate:
     """Mean over inputs of their rows' means. With no finite value all figures are NaN."""
-    return of_means(mean_by_input(values, inputs), seed)
+    found = mean_by_input(values, inputs)
+    return of_means(np.array(list(found.values())), units(list(found), together), seed)
 
 
-def of_means(per_input: NDArray[np.float64], seed: int = 0) -> Estimate:
-    """Mean of values of independent inputs [N], all finite, bootstrapped."""
+def of_means(per_input: NDArray[np.float64], drawn_as: Sequence[str] | None = None, seed: int = 0) -> Estimate:
+    """Mean of values of inputs [N], all finite, bootstrapped over what each is drawn as; None: over the inputs."""
     n, rng = len(per_input), np.random.default_rng(seed)
     if not n:
         return Estimate(math.nan, math.nan, math.nan, 0)
+    own = np.arange(n) if drawn_as is None else np.unique(drawn_as, return_inverse=True)[1]
+    total, count = np.bincount(own, per_input), np.bincount(own)
     blocks = [min(DRAWS_AT_ONCE, DRAWS - start) for start in range(0, DRAWS, DRAWS_AT_ONCE)]
-    drawn = np.concatenate([per_input[rng.integers(0, n, (size, n))].mean(1) for size in blocks])
+    chosen = (rng.integers(0, len(count), (size, len(count))) for size in blocks)
+    drawn = np.concatenate([total[index].sum(1) / count[index].sum(1) for index in chosen])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(per_input.mean()), float(low), float(high), n)
 
 
-def share(values: NDArray[np.floating], inputs: Sequence[str], seed: int = 0) -> Estimate:
+def units(inputs: Sequence[str], together: Together) -> list[str]:
+    """What each input is drawn as: its group, or itself."""
+    return [together.get(source, source) for source in inputs]
+
+
+def share(values: NDArray[np.floating], inputs: Sequence[str], together: Together = ALONE, seed: int = 0) -> Estimate:
     """As `mean`, for values in [0, 1]. Where all are 0, or all 1, a bootstrap has no width: the bound on the other
-    side is then the exact one of n inputs that all agree (Clopper and Pearson 1934)."""
-    found = mean(values, inputs, seed)
+    side is then the exact one of as many inputs (or groups) that all agree (Clopper and Pearson 1934)."""
+    found = mean(values, inputs, together, seed)
     if found.value not in (0, 1):
         return found
-    least = ((1 - LEVEL) / 2) ** (1 / found.n)
+    least = ((1 - LEVEL) / 2) ** (1 / len(set(units(list(mean_by_input(values, inputs)), together))))
     low, high = (least, 1.0) if found.value == 1 else (0.0, 1 - least)
     return dataclasses.replace(found, low=low, high=high)
 
@@ -78,12 +92,14 @@ def jackknife(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int
     return jackknifed(statistic(np.arange(n)), left_out, n)
 
 
-def groups(inputs: Sequence[str]) -> NDArray[np.int64]:
+def groups(inputs: Sequence[str], together: Together = ALONE) -> NDArray[np.int64]:
     """Jackknife group of each row, 0 to min(GROUPS, inputs) - 1: inputs are dealt out in the order of their hashes,
-    so that groups are of equal size and the order of the rows is nothing to them."""
-    ranked = sorted(set(inputs), key=lambda source: seeds.digest("jackknife", source))
-    of_input = {source: rank % GROUPS for rank, source in enumerate(ranked)}
-    return np.array([of_input[source] for source in inputs], np.int64)
+    so that groups are of equal size and the order of the rows is nothing to them. What is drawn together is dealt out
+    together."""
+    drawn_as = units(inputs, together)
+    ranked = sorted(set(drawn_as), key=lambda unit: seeds.digest("jackknife", unit))
+    of_unit = {unit: rank % GROUPS for rank, unit in enumerate(ranked)}
+    return np.array([of_unit[unit] for unit in drawn_as], np.int64)
 
 
 def jackknife_sums(statistic: Callable[[NDArray[np.float64]], float], sums: NDArray[np.float64], n: int) -> Estimate:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline import progress, results, storage
 from pipeline.evaluation import inputs, intervals, judge
 from pipeline.evaluation.collect import Group
-from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation.intervals import ALONE, Estimate, Together
 from pipeline.evaluation.sets.neighbours import Nearest
 from pipeline.evaluation.slices import Slices
 from pipeline.kinds import KINDS
@@ -41,7 +41,8 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
         raise SettingsError("training.path compares in the judge's features; leave out features=")
     rows = np.concatenate([own.sample.result for own in kept.values()]).astype(np.float32)
     real = {str(s): e for own in kept.values() for s, e in zip(own.sample.source_id, own.sample.reference, strict=True)}
-    references = np.array([e for e in real.values() if np.isfinite(e).all()], np.float32).reshape(-1, rows.shape[1])
+    real = {source: e for source, e in real.items() if np.isfinite(e).all()}
+    references = np.array(list(real.values()), np.float32).reshape(-1, rows.shape[1])
     search = Nearest(np.concatenate([rows, references]), k=1)
     places: list[Place] = []
     for embedded, here in _embedded(settings, plan):
@@ -53,21 +54,26 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
     level = float(np.quantile(similarity[len(rows) :], QUANTILE)) if len(references) else 1.0
     at = np.cumsum([0, *(len(own.sample.source_id) for own in kept.values())])
     _picture(settings, plan, kept, similarity[: len(rows)], [places[i] for i in nearest[: len(rows)]])
+    near = dict(zip(real, similarity[len(rows) :].tolist(), strict=True))
     return {
-        group: _figures(similarity[a:b], own.sample.source_id.tolist(), similarity[len(rows) :], level)
+        group: _figures(similarity[a:b], own.sample.source_id.tolist(), near, level, own.sample.together)
         for (group, own), a, b in zip(kept.items(), at, at[1:], strict=False)
     }
 
 
 def _figures(
-    similar: NDArray[np.float32], sources: Sequence[str], real: NDArray[np.float32], level: float
+    similar: NDArray[np.float32],
+    sources: Sequence[str],
+    real: Mapping[str, float],
+    level: float,
+    together: Together = ALONE,
 ) -> dict[str, Estimate]:
     """Mean similarity to the nearest training row, that of the references, and the share of near-duplicates:
     results that are nearer than all but 1 - QUANTILE of the references."""
-    found = {"nearest_training": intervals.mean(similar, sources)}
-    if real.size:
-        found["nearest_training_real"] = intervals.mean(real, [str(i) for i in range(len(real))])
-        found["near_duplicates"] = intervals.share((similar > level).astype(np.float64), sources)
+    found = {"nearest_training": intervals.mean(similar, sources, together)}
+    if real:
+        found["nearest_training_real"] = intervals.mean(np.array(list(real.values())), list(real), together)
+        found["near_duplicates"] = intervals.share((similar > level).astype(np.float64), sources, together)
     return found
 
 
@@ -126,9 +132,9 @@ def _picture(
         axis.axis("off")
     for pair, i in enumerate(shown):
         training = _decoded(files, kind, name, [places[i]])[0]
-        axes[2 * pair].imshow(kind.preview(np.asarray(kind.stored(made[names[i]]))))
+        axes[2 * pair].imshow(kind.preview(np.asarray(kind.stored(made[names[i]])), {}))
         axes[2 * pair].set_title("result", fontsize=8)
-        axes[2 * pair + 1].imshow(kind.preview(training))
+        axes[2 * pair + 1].imshow(kind.preview(training, {}))
         axes[2 * pair + 1].set_title(f"training, {similarity[i]:.3f}", fontsize=8)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.collect import Group, Rows
+from pipeline.evaluation.collect import Features, Group, Rows
+from pipeline.evaluation.intervals import Together
 from pipeline.evaluation.sets import Sets
 from pipeline.evaluation.tallies import Tally, by_input, multiplicities
 from pipeline.scores.frechet import Moments
@@ -25,22 +26,23 @@ class Sample:
     key: NDArray[np.uint64]  # [N], ascending
     row_id: NDArray[np.str_]
     source_id: NDArray[np.str_]
-    result: NDArray[np.float16]  # [N, E]
-    reference: NDArray[np.float16]  # [N, E], rows of NaN where there is none
-    conditions: Mapping[str, NDArray[np.float16]]  # role -> [N, E]
+    unit: NDArray[np.str_]  # what each is drawn as: its input, or a group of inputs
+    result: Features
+    reference: Features  # rows of NaN where there is none
+    conditions: Mapping[str, Features]  # by role
 
     @classmethod
     def of(cls, rows: Rows, keys: NDArray[np.uint64]) -> "Sample":
         """Of rows, and the hash of each one's input."""
-        half = {role: values.astype(np.float16) for role, values in rows.conditions.items()}
-        result, reference = rows.result.astype(np.float16), rows.reference.astype(np.float16)
-        return cls(keys, rows.row_id, rows.source_id, result, reference, half)._lowest()
+        own = (rows.row_id, rows.source_id, rows.unit, rows.result, rows.reference, rows.conditions)
+        return cls(keys, *own)._lowest()
 
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(
             np.concatenate([self.key, other.key]),
             np.concatenate([self.row_id, other.row_id]),
             np.concatenate([self.source_id, other.source_id]),
+            np.concatenate([self.unit, other.unit]),
             np.concatenate([self.result, other.result]),
             np.concatenate([self.reference, other.reference]),
             {role: np.concatenate([values, other.conditions[role]]) for role, values in self.conditions.items()},
@@ -52,16 +54,23 @@ class Sample:
             self.key[kept],
             self.row_id[kept],
             self.source_id[kept],
+            self.unit[kept],
             self.result[kept],
             self.reference[kept],
             {role: values[kept] for role, values in self.conditions.items()},
         )
 
+    @property
+    def together(self) -> Together:
+        """The groups of its inputs."""
+        apart = self.unit != self.source_id
+        return dict(zip(self.source_id[apart].tolist(), self.unit[apart].tolist(), strict=True))
+
     def sets(self) -> Sets:
         """As the set metrics take it."""
         full = {role: values.astype(np.float32) for role, values in self.conditions.items()}
         result, reference = self.result.astype(np.float32), self.reference.astype(np.float32)
-        return Sets(tuple(map(str, self.source_id)), result, reference, full)
+        return Sets(tuple(map(str, self.source_id)), result, reference, full, self.together)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +102,8 @@ def merge(pieces: Iterable[Slices]) -> Slices:
 
 def slices(rows: Rows, baseline: Callable[[Group], Group]) -> Slices:
     """Of some units. `baseline` says which group another is compared with; its own is compared with none."""
-    inputs, owner = np.unique(rows.source_id, return_inverse=True)
-    drawn = multiplicities(inputs.tolist())
+    inputs, first, owner = np.unique(rows.source_id, return_index=True, return_inverse=True)
+    drawn = multiplicities(rows.unit[first].tolist())
     keys = np.array([int.from_bytes(digest("sample", name, size=8), "little") for name in inputs.tolist()], np.uint64)
     places: dict[Group, list[int]] = {}
     for place, group in enumerate(rows.groups):

@@ -44,7 +44,8 @@ def figures(settings: Evaluate, plan: Plan, kept: Slices) -> Mapping[Group, dict
     for group, own in kept.items():
         sources = [str(source) for source in own.sample.source_id]
         pictures = [np.asarray(kind.stored(made[str(row)])) for row in own.sample.row_id]
-        found[group] = {"variant_right": intervals.mean(right(pictures, sources, family, references), sources)}
+        shares = right(pictures, sources, family, references)
+        found[group] = {"variant_right": intervals.mean(shares, sources, own.sample.together)}
     return found
 
 

@@ -73,7 +73,7 @@ class DanceSpace(ModelMixin, ConfigMixin):
         self,
         channels: int,
         vocabulary: int,
-        context_length: int = 32,
+        context_length: int = 32,  # noqa: ARG002 - kept in the config
         dim: int = 96,
         embed_dim: int = 64,
         dropout: float = 0.2,

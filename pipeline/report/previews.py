@@ -30,40 +30,36 @@ class Previews:
         """An input's text."""
         return rows.words(self.task, item["inputs"]) or "(no text)"
 
-    def result(self, row: Row) -> Picture | None:
-        """A row's result."""
+    def result(self, row: Row, moves: bool = False) -> Picture | None:
+        """A row's result; what `moves` can be played."""
         if self.kind.kind in PICTURES:  # the bytes that stand in the output
             return self.album.picture(cells(row)[self.kind.fields[0].name])
-        return self._drawn(self.kind.kind, stored(self.task, row))
+        return self._drawn(stored(self.task, row), row, moves)
+
+    def reference(self, item: Row, moves: bool = False) -> Picture | None:
+        """An input's own, real result."""
+        cell = item["inputs"].get(self.kind.reference)
+        if self.kind.kind in PICTURES:
+            return self.album.picture(cell)
+        return self._drawn(decoded(self.kind.kind, cell), item, moves)
 
     def conditions(self, item: Row) -> list[tuple[str, Picture | None]]:
         """(role, picture) of the conditions of an input that are more than words."""
         shown = [role for role in self.task.conditions if KINDS[self.task.roles[role]].preview]
         return [(role, self.given(self.task.roles[role], item["inputs"].get(role))) for role in shown]
 
-    def reference(self, item: Row) -> Picture | None:
-        """An input's own, real result."""
-        return self.given(self.kind.kind, item["inputs"].get(self.kind.reference))
-
     def given(self, kind: str, cell: Any) -> Picture | None:
         """A cell of an input; None where it holds nothing that can be shown."""
-        if kind in PICTURES:  # as its own bytes, which a page may show without decoding them
+        if kind in PICTURES:  # its own bytes, which a page may show without decoding them
             return self.album.picture(cell)
-        try:
-            return self._drawn(kind, KINDS[kind].decode(cell))
-        except MediaError:
+        value, preview = decoded(kind, cell), KINDS[kind].preview
+        return None if value is None or preview is None else self.album.drawn(preview(value))
+
+    def _drawn(self, value: Any, item: Row, moves: bool) -> Picture | None:
+        if value is None:
             return None
-
-    def _drawn(self, kind: str, value: Any) -> Picture | None:
-        own = KINDS[kind]
-        if own.preview is None or value is None:
-            return None
-        return self.album.drawn(own.preview(value), own.plays(value) if own.plays else None)
-
-
-def stored(task: Task, row: Row | None) -> Any:
-    """The result in a row; None where there is none."""
-    return results.of(task).stored(cells(row)) if row else None
+        beside = times(self.task, item)
+        return self.album.drawn(self.kind.preview(value, beside), self.kind.moving(value, beside) if moves else None)
 
 
 def cells(row: Row) -> dict[str, Any]:
@@ -72,7 +68,32 @@ def cells(row: Row) -> dict[str, Any]:
     return found
 
 
-def pixels(task: Task, row: Row | None) -> Pixels | None:
-    """The result in a row as a picture; None where there is none."""
+def stored(task: Task, row: Row | None) -> Any:
+    """The result in a row; None where there is none."""
+    return results.of(task).stored(cells(row)) if row else None
+
+
+def decoded(kind: str, cell: Any) -> Any:
+    """The value of an input's cell; None where it holds none."""
+    try:
+        return KINDS[kind].decode(cell)
+    except MediaError:
+        return None
+
+
+def times(task: Task, item: Row) -> dict[str, Any]:
+    """The times that an input tells, by role: what is drawn into the picture of its result."""
+    given = item.get("inputs", {})
+    return {role: decoded(kind, given.get(role)) for role, kind in task.roles.items() if kind == "times"}
+
+
+def square(task: Task, row: Row | None) -> Pixels | None:
+    """The result in a row as one picture for small places: of what takes time, its middle; None where there is none."""
     value = stored(task, row)
-    return None if value is None else results.of(task).preview(value)
+    if value is None or row is None:
+        return None
+    kind = results.of(task)
+    pixels = kind.preview(value, times(task, row))
+    height, width = pixels.shape[:2]
+    left = 0 if kind.kind in PICTURES else max(0, width - height) // 2
+    return pixels[:, left : width - left]

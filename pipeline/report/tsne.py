@@ -69,7 +69,7 @@ def _pictures(
     found: dict[int, NDArray[np.uint8]] = {}
     for number, (kind, source) in enumerate(zip(kinds, sources, strict=True)):
         if kind == RESULT and source in shown and len(found) < THUMBNAILS:
-            pixels = previews.pixels(task, shown[source])
+            pixels = previews.square(task, shown[source])
             if pixels is not None:
                 found[number] = media.fit(pixels, SIDE)
     return found

@@ -36,8 +36,11 @@ class Result(Protocol):
     def value(self, row: NDArray[Any], size: int | None) -> NDArray[Any]:
         """The result in a row of such an array, of the size that its input gave."""
 
-    def preview(self, value: NDArray[Any]) -> Pixels:
-        """A result as a person looks at it."""
+    def preview(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> Pixels:
+        """A result as a person looks at it, beside decoded values of its input by role."""
+
+    def moving(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> bytes | None:
+        """A result as an animated picture; None for what does not move."""
 
     def columns(self, value: NDArray[Any]) -> dict[str, Any]:
         """A result as the output stores it."""
@@ -53,6 +56,6 @@ def of(task: Task) -> Result:
 
 
 def reference(task: Task, kind: str) -> str | None:
-    """The role of a task that holds real results: the first of that kind of media, one that is no condition if it can."""
+    """The role of a task that holds real results: of that kind of media, and if it can be no condition."""
     roles = [role for role, own in task.roles.items() if own == kind]
     return min(roles, key=lambda role: role in task.conditions, default=None)

@@ -45,9 +45,12 @@ class ImageResult:
         """The picture as it is."""
         return row
 
-    def preview(self, value: Pixels) -> Pixels:
+    def preview(self, value: Pixels, inputs: Mapping[str, Any]) -> Pixels:  # noqa: ARG002
         """The picture itself."""
         return value
+
+    def moving(self, value: Pixels, inputs: Mapping[str, Any]) -> None:
+        """It stands still."""
 
     def columns(self, value: Pixels) -> dict[str, Any]:
         """One column, as `datasets` reads it."""

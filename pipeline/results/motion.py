@@ -17,6 +17,9 @@ from pipeline.sound import RATE
 if TYPE_CHECKING:
     from torch import Tensor
 
+POSES, STRIP = 5, (720, 240)  # in a picture of a motion, and its width and height
+MOVING = (200, 10.0)  # pixels and pictures a second of one that moves: some 12 kB a second
+
 
 class MotionResult:
     """See results/__init__.py: Result. Takes the task's option `seconds`: what no music ends earlier is so long."""
@@ -36,6 +39,7 @@ class MotionResult:
         self.frames = round(seconds * FPS)
         self.reference = reference(task, self.kind)
         self.music = [role for role, kind in task.roles.items() if kind == "audio"]
+        self.times = [role for role, kind in task.roles.items() if kind == "times"]
 
     def size(self, inputs: Mapping[str, Any]) -> int:
         """Frames: those of the music where there is some, at most those of `seconds`."""
@@ -59,9 +63,17 @@ class MotionResult:
         """The poses until the music ends."""
         return row[:size]
 
-    def preview(self, value: Poses) -> Pixels:
-        """Some of its poses, side by side."""
-        return drawing.strip(value)
+    def preview(self, value: Poses, inputs: Mapping[str, Any]) -> Pixels:
+        """Some of its poses side by side, over the beats of the music."""
+        return drawing.strip(value, self._beats(inputs), POSES, STRIP)
+
+    def moving(self, value: Poses, inputs: Mapping[str, Any]) -> bytes | None:
+        """The dance itself, with a mark that lights up on each beat."""
+        return drawing.animation(value, self._beats(inputs), *MOVING)
+
+    def _beats(self, inputs: Mapping[str, Any]) -> NDArray[np.float64] | None:
+        """The beats that an input tells, in seconds."""
+        return next((np.asarray(inputs[r], np.float64) for r in self.times if inputs.get(r) is not None), None)
 
     def columns(self, value: Poses) -> dict[str, Any]:
         """All numbers as one list, and what they are."""

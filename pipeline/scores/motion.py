@@ -1,4 +1,5 @@
-"""Scores of a dance: does it keep the beat, could a body have danced it, does it match its music and text.
+"""Scores of a dance: does it keep the beat, could a body have danced it. (scores/similarity.py says
+whether it matches its music and text.)
 
 Beats are those stored with the input (role "beats", seconds), else tracked in its music. Definitions, with sources
 and units, stand where the measures are: motion/beats.py and motion/physics.py; real dances' values in docs/motion.md.
@@ -13,7 +14,6 @@ from pipeline.motion import beats, physics
 from pipeline.motion.beats import Beats
 from pipeline.motion.skeleton import FPS
 from pipeline.scores import MISSING, Sample
-from pipeline.scores.clip import similarity
 
 
 def beat_alignment(sample: Sample) -> float:
@@ -44,16 +44,6 @@ def bone_deviation(sample: Sample) -> float:
 def jerk(sample: Sample) -> float:
     """Mean jerk of the joints, m/s^3."""
     return physics.jerk(sample.result)
-
-
-def music_similarity(sample: Sample) -> float:
-    """Cosine similarity of dance and music in the judge's space."""
-    return similarity(sample, "music")
-
-
-def text_similarity(sample: Sample) -> float:
-    """Cosine similarity of dance and text in the judge's space."""
-    return similarity(sample, "text")
 
 
 def _on_beats(sample: Sample, measure: Callable[[Beats, Beats], float]) -> float:

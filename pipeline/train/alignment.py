@@ -15,16 +15,14 @@ from typing import Any, Self
 
 import numpy as np
 import open_clip
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipeline import storage, where
 from pipeline.conditions.clip import save as save_clip
 from pipeline.settings import Train
-from pipeline.train.data import Batch, augment, caption, may_mirror, parquet_files, pictures, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, whole
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}

@@ -7,7 +7,7 @@ Options: `frames` of a window, `dim`, `embed_dim` and `dropout` of the towers, `
 the tokenizer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,9 +72,7 @@ class DanceAlignment:
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Recall at 1 among the rows of the batch, and how near pairs are."""
         rows = dances.arranged(batch, self.frames, None)
-        heard, danced, said = network(
-            rows.music.to(self.device), rows.features.to(self.device), self.ids(rows.texts)
-        )
+        heard, danced, said = network(rows.music.to(self.device), rows.features.to(self.device), self.ids(rows.texts))
         return {
             "music_to_motion_r1": recall_at_1(heard @ danced.T),
             "text_to_motion_r1": recall_at_1(said @ danced.T),

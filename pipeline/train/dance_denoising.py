@@ -8,7 +8,7 @@ Options: `space` folder (stage=align), `network` of MotionTransformer, `weights`
 `drop_all` shares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,7 @@ class DanceDenoising:
 
     def __init__(self, network: motion.MusicToDance, space: Space, options: Mapping[str, Any]) -> None:
         self.network: nn.Module = network
+        self.transformer = network.transformer
         self.device, self.options = space.device, options
         self.frames = int(network.transformer.config.frames)
         self.scheduler = noise_schedule()
@@ -73,7 +74,7 @@ class DanceDenoising:
         self, network: nn.Module, rows: dances.Dances, keep: Keep, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Each loss by name."""
-        transformer = getattr(network, "module", network).transformer
+        transformer = self.transformer
         poses, valid = rows.poses.to(self.device), rows.valid.to(self.device)
         x_0 = transformer.normalise(representation.encode(poses))
         t = torch.randint(1000, (len(x_0),), generator=generator).to(self.device)

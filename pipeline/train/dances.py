@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline import media, sound
+from pipeline import media
+from pipeline.kinds import decode_audio, decode_motion
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS, MusicFeatures
-from pipeline.kinds import decode_audio, decode_motion
 from pipeline.settings import Train
 from pipeline.train.data import Batch, Reader, whole
 

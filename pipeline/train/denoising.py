@@ -66,7 +66,9 @@ class Denoising:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
         conditions = self.conditions(texts, moved[:, 3:])
-        return self.error(network, moved[:, :3], conditions, draw_keep(MODALITIES, len(texts), self.options, generator), generator)
+        return self.error(
+            network, moved[:, :3], conditions, draw_keep(MODALITIES, len(texts), self.options, generator), generator
+        )
 
     def error(
         self, network: nn.Module, picture: Tensor, conditions: Conditions, keep: Keep, generator: torch.Generator
@@ -102,9 +104,7 @@ class Denoising:
         checkpoint.save_generator(folder, parts, {"clip": clip, "vae": vae}, text_tokens=self.options["text_tokens"])
 
 
-def draw_keep(
-    modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator
-) -> Keep:
+def draw_keep(modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator) -> Keep:
     """Which modalities each row may see: disjoint shares drop one of them (`drop_each`), or all (`drop_all`)."""
     each, everything = options["drop_each"], options["drop_all"]
     u = torch.rand(rows, generator=generator)

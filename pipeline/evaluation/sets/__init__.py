@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import seeds
-from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation import intervals
+from pipeline.evaluation.intervals import Estimate, Together
 
 Features = NDArray[np.float32]
 BLOCK = 256  # rows of a matrix of all pairs that are held at a time
@@ -29,10 +30,11 @@ class Rows:
 
     source_id: tuple[str, ...]
     features: Features  # [N, D]
+    together: Together = dataclasses.field(default_factory=dict)
 
     def take(self, index: Sequence[int]) -> "Rows":
         """Some of the rows."""
-        return Rows(tuple(self.source_id[i] for i in index), self.features[index])
+        return Rows(tuple(self.source_id[i] for i in index), self.features[index], self.together)
 
     def one_each(self) -> "Rows":
         """One row of every input, in order of the inputs' ids: that whose features hash lowest, so that neither the
@@ -43,12 +45,17 @@ class Rows:
 
     def unit(self) -> "Rows":
         """The same directions at length 1."""
-        return Rows(self.source_id, unit(self.features))
+        return Rows(self.source_id, unit(self.features), self.together)
 
     @property
     def inputs(self) -> int:
         """How many inputs there are."""
         return len(set(self.source_id))
+
+    @property
+    def units(self) -> int:
+        """How many things are drawn: inputs, or groups of them."""
+        return len(set(intervals.units(self.source_id, self.together)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +67,16 @@ class Sets:
     result: Features  # [N, D] of results
     reference: Features  # [N, D] of the inputs' reference pictures; rows of NaN where there is none
     conditions: Mapping[str, Features]  # role (text, sketch, …) -> [N, D] in the same space; rows of NaN where absent
+    together: Together = dataclasses.field(default_factory=dict)
+
+    def rows(self, features: Features) -> Rows:
+        """Features [N, D] of these rows."""
+        return Rows(self.source_id, features, self.together)
 
     def against(self, other: Features) -> tuple[Rows, Rows]:
         """The results of inputs that have `other` (references, or a condition), and what they have, once per input."""
         have = np.flatnonzero(np.isfinite(other).all(1)).tolist()
-        return Rows(self.source_id, self.result).take(have), Rows(self.source_id, other).take(have).one_each()
+        return self.rows(self.result).take(have), self.rows(other).take(have).one_each()
 
 
 Metric = Callable[[Sets], Mapping[str, Estimate]]

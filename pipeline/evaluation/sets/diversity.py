@@ -9,7 +9,7 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.sets import Rows, Sets, pairs
 
-LEAST = 3  # inputs: two must be left when a group is left out
+LEAST = 3  # inputs or groups of them: two must be left when one is left out
 
 
 def diversity(sets: Sets) -> Mapping[str, Estimate]:
@@ -19,10 +19,10 @@ def diversity(sets: Sets) -> Mapping[str, Estimate]:
     over pairs of results of one input, then over the inputs that have several (bootstrap over these): what the noise
     alone decides.
     """
-    rows = Rows(sets.source_id, sets.result).unit()
+    rows = sets.rows(sets.result).unit()
     within, names = _within(rows)
-    found = {"diversity_within": intervals.mean(within, names)} if len(names) > 1 else {}
-    if rows.inputs < LEAST:
+    found = {"diversity_within": intervals.mean(within, names, sets.together)} if len(names) > 1 else {}
+    if rows.units < LEAST:
         return found
     grouped = pairs.Grouped.of(rows)
     sums = pairs.sums(lambda cosine: 1 - cosine, grouped, grouped)

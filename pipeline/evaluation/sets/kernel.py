@@ -26,7 +26,7 @@ from pipeline.evaluation.sets.pairs import Grouped, Kernel
 
 SCALE = 1000
 SIGMA = 10  # on features of unit length
-LEAST = 3  # inputs: two must be left when a group is left out
+LEAST = 3  # inputs or groups of them: two must be left when one is left out
 
 
 def kid(sets: Sets) -> Mapping[str, Estimate]:
@@ -55,7 +55,7 @@ def cmmd(sets: Sets) -> Mapping[str, Estimate]:
 
 
 def _distance(name: str, kernel: Kernel, results: Rows, references: Rows) -> Mapping[str, Estimate]:
-    if references.inputs < LEAST:
+    if references.units < LEAST:
         return {}
     x, y = Grouped.of(results), Grouped.of(references)
     sums = np.concatenate([pairs.sums(kernel, *sides) for sides in ((x, x), (y, y), (x, y))])

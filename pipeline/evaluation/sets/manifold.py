@@ -35,7 +35,8 @@ def prdc(sets: Sets) -> Mapping[str, Estimate]:
         return {}
     values = indicators(results.one_each().features.astype(np.float64), references.features.astype(np.float64), K)
     return {
-        name: (intervals.share if name in SHARES else intervals.mean)(value, names) for name, value in values.items()
+        name: (intervals.share if name in SHARES else intervals.mean)(value, names, sets.together)
+        for name, value in values.items()
     }
 
 

@@ -25,7 +25,7 @@ class Grouped:
     @classmethod
     def of(cls, rows: Rows) -> "Grouped":
         """Of rows in any order; rows of the same inputs get the same groups."""
-        group = intervals.groups(rows.source_id)
+        group = intervals.groups(rows.source_id, rows.together)
         order = np.argsort(group, kind="stable")
         own = np.unique(rows.source_id, return_inverse=True)[1]
         bounds = np.searchsorted(group[order], np.arange(group.max() + 2))
