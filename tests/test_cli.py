@@ -1,6 +1,7 @@
 """The command lines: every mistake is answered at once, in one or two plain lines, with a non-zero exit code."""
 
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,27 @@ def test_a_composed_configuration_can_be_looked_at() -> None:
 def test_sweeps_need_no_plus() -> None:
     config = compose_config("generate", ["sweep.guidance.text=[1,2]", "sweep.drop=[none,text]"])
     assert flat(config.sweep) == {"guidance.text": [1, 2], "drop": ["none", "text"]}
+
+
+def test_a_task_brings_its_model_its_sample_and_its_defaults() -> None:
+    config = compose_config("generate", ["task=music_to_dance", "steps=7"])
+    assert (config.model.path, config.model.judge) == ("starter:music_to_dance", "starter:dance_judge")
+    assert (config.input.path, config.output, config.steps) == ("starter:samples/dance.parquet", "outputs/dance", 7)
+    assert config.scheduler == "ddim"
+    default = compose_config("generate", [])
+    assert (default.model.path, default.output, default.steps) == ("starter:sketch_to_image", "outputs/demo", 20)
+    assert "# input=sketch_to_image" in usage("generate")
+
+
+def test_a_task_without_a_starter_model_asks_for_one(
+    here: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    conf = Path(shutil.copytree(ROOT / "conf", tmp_path / "conf"))
+    shutil.copy(conf / "task" / "sketch_to_image.yaml", conf / "task" / "mine.yaml")
+    monkeypatch.setattr("jobs.cli.CONF", conf)
+    with pytest.raises(SystemExit) as ended:
+        run_here(here, "generate", "task=mine", "input.path=pairs.parquet")
+    assert "model.path= must be given" in str(ended.value.code)
 
 
 def test_typed_keys_are_known_with_any_quoting() -> None:

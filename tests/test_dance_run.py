@@ -76,7 +76,8 @@ def test_on_ray_it_is_the_same_to_the_bit(whole: Generate, folders: Models, tmp_
 def test_the_page_shows_dances_music_and_beats_and_plays(whole: Generate) -> None:
     text = Path(whole.output, "report", "index.html").read_text()
     assert text.count('class="wide"') > 24
-    assert "data:image/gif;base64," in text
+    assert text.count('data-full="data:image/gif;base64,') >= 12  # best and worst
+    assert text.count('data-full="data:video/mp4;base64,') == 6  # with the answer, to be heard
     assert "a person dances salsa" in text
     for words in ("foot skating", "similarity to the music", "Contact sheet", "MotionTransformer"):
         assert words in text

@@ -72,9 +72,7 @@ class Album:
 
     def _file(self, data: bytes) -> str:
         """Path of a picture beside the page, named by its content."""
-        with Image.open(io.BytesIO(data), formats=media.FORMATS) as opened:
-            suffix = str(opened.format).lower()
-        path = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{suffix}"
+        path = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{mime(data).rpartition('/')[2]}"
         self.files[path] = data
         return path
 
@@ -87,9 +85,16 @@ def data_uri(data: bytes) -> tuple[str, bool]:
 
 
 def uri(data: bytes) -> str:
-    """A picture as a data URI."""
-    kind = "gif" if data.startswith(b"GIF8") else "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    """A picture or a film as a data URI."""
+    return f"data:{mime(data)};base64,{base64.b64encode(data).decode()}"
+
+
+def mime(data: bytes) -> str:
+    """What a picture or a film says that it is."""
+    if data[4:8] == b"ftyp":
+        return "video/mp4"
+    with Image.open(io.BytesIO(data), formats=media.FORMATS) as opened:
+        return f"image/{str(opened.format).lower()}"
 
 
 def reduced(pixels: media.Pixels, box: tuple[int, int] = (THUMBNAIL, THUMBNAIL)) -> bytes:

@@ -1,6 +1,6 @@
 """How the rows of a run are shown: results and inputs as pictures of an album, texts as words, whatever the task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import results
@@ -30,11 +30,11 @@ class Previews:
         """An input's text."""
         return rows.words(self.task, item["inputs"]) or "(no text)"
 
-    def result(self, row: Row, moves: bool = False) -> Picture | None:
-        """A row's result; what `moves` can be played."""
+    def result(self, row: Row, moves: bool = False, sounds: bool = False) -> Picture | None:
+        """A row's result; what `moves` can be played, and what `sounds` be heard."""
         if self.kind.kind in PICTURES:  # the bytes that stand in the output
             return self.album.picture(cells(row)[self.kind.fields[0].name])
-        return self._drawn(stored(self.task, row), row, moves)
+        return self._drawn(stored(self.task, row), row, moves, sounds)
 
     def reference(self, item: Row, moves: bool = False) -> Picture | None:
         """An input's own, real result."""
@@ -55,10 +55,10 @@ class Previews:
         value, preview = decoded(kind, cell), KINDS[kind].preview
         return None if value is None or preview is None else self.album.drawn(preview(value))
 
-    def _drawn(self, value: Any, item: Row, moves: bool) -> Picture | None:
+    def _drawn(self, value: Any, item: Row, moves: bool, sounds: bool = False) -> Picture | None:
         if value is None:
             return None
-        beside = times(self.task, item)
+        beside = inputs(self.task, item, ("times", "audio") if sounds else ("times",))
         return self.album.drawn(self.kind.preview(value, beside), self.kind.moving(value, beside) if moves else None)
 
 
@@ -81,10 +81,10 @@ def decoded(kind: str, cell: Any) -> Any:
         return None
 
 
-def times(task: Task, item: Row) -> dict[str, Any]:
-    """The times that an input tells, by role: what is drawn into the picture of its result."""
+def inputs(task: Task, item: Row, kinds: Sequence[str]) -> dict[str, Any]:
+    """An input's values of some kinds of media, by role: what stands or sounds beside its result."""
     given = item.get("inputs", {})
-    return {role: decoded(kind, given.get(role)) for role, kind in task.roles.items() if kind == "times"}
+    return {role: decoded(kind, given.get(role)) for role, kind in task.roles.items() if kind in kinds}
 
 
 def square(task: Task, row: Row | None) -> Pixels | None:
@@ -93,7 +93,7 @@ def square(task: Task, row: Row | None) -> Pixels | None:
     if value is None or row is None:
         return None
     kind = results.of(task)
-    pixels = kind.preview(value, times(task, row))
+    pixels = kind.preview(value, inputs(task, row, ("times",)))
     height, width = pixels.shape[:2]
     left = 0 if kind.kind in PICTURES else max(0, width - height) // 2
     return pixels[:, left : width - left]

@@ -44,7 +44,7 @@ class Result(Protocol):
         """A result as a person looks at it, beside decoded values of its input by role."""
 
     def moving(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> bytes | None:
-        """A result as an animated picture; None for what does not move."""
+        """A result as an animated picture, or as a film if there is sound among the input's values; None: it stands."""
 
     def columns(self, value: NDArray[Any]) -> dict[str, Any]:
         """A result as the output stores it."""

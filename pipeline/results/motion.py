@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.media import Pixels
 from pipeline.motion import drawing, features, stored
+from pipeline.motion.formats import Dance, video
 from pipeline.motion.skeleton import FPS, JOINTS, Poses
 from pipeline.results import reference
 from pipeline.settings import SettingsError, Task
@@ -69,8 +70,12 @@ class MotionResult:
         return drawing.strip(value, self._beats(inputs), POSES, STRIP)
 
     def moving(self, value: Poses, inputs: Mapping[str, Any]) -> bytes | None:
-        """The dance itself, with a mark that lights up on each beat."""
-        return drawing.animation(value, self._beats(inputs), *MOVING)
+        """The dance itself, with a mark that lights up on each beat: as GIF; with its music, as MP4."""
+        beats = self._beats(inputs)
+        music = next((inputs[r] for r in self.music if inputs.get(r) is not None), None)
+        if music is not None and video.available():
+            return video.encode(Dance(value, beats, music))
+        return drawing.animation(value, beats, *MOVING)
 
     def _beats(self, inputs: Mapping[str, Any]) -> NDArray[np.float64] | None:
         """The beats that an input tells, in seconds."""

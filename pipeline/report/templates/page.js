@@ -2,12 +2,20 @@
 
 // Zoom: a click opens the picture in a dialog, which Escape closes; arrows step through those in view.
 const viewer = document.getElementById("viewer");
+const film = viewer.querySelector("video");
 let at = null;
+
+viewer.addEventListener("close", () => film.pause());
 
 function look(button) {
   at = button;
   const small = button.querySelector("img");
-  viewer.querySelector("img").src = button.dataset.full || small.src;
+  const source = button.dataset.full || small.src;
+  film.hidden = !/^data:video|\.mp4$/.test(source);
+  viewer.querySelector("img").hidden = !film.hidden;
+  if (film.hidden) film.removeAttribute("src");
+  else film.src = source;
+  if (film.hidden) viewer.querySelector("img").src = source;
   viewer.querySelector("img").alt = small.alt;
   viewer.querySelector("p").textContent = button.dataset.about || small.alt;
   if (!viewer.open) viewer.showModal();
