@@ -143,7 +143,9 @@ def explain(job: str, error: Exception) -> str:
         names = sorted(p.stem for p in (CONF / match[1]).glob("*.yaml"))
         return f"unknown {match[1]}={match[2]}; known: {', '.join(names)}"
     if match := re.search(r"You must specify '([^']+)'|Missing mandatory value: (\S+)", text):
-        return f"{match[1] or match[2]}= must be given; python jobs/{job}.py --help explains it"
+        whole = re.search(r"full_key: (\S+)", text)
+        key = whole[1] if whole else match[1] or match[2]
+        return f"{key}= must be given; python jobs/{job}.py --help explains it"
     return " ".join(text.split("\n", maxsplit=1)[0].split())
 
 
