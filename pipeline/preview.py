@@ -39,12 +39,12 @@ def missing(plan: Plan, settings: Generate) -> dict[str, int]:
 
 
 def _nulls(metadata: Any, column: str | None) -> int:
-    """Null values of a column, or of the `bytes` of a struct column; all rows where there is no column."""
+    """Null values of a column, of the `bytes` of a struct column, of a list; all rows where there is no column."""
     if column is None:
         return int(metadata.num_rows)
     total = 0
     for group in (metadata.row_group(g) for g in range(metadata.num_row_groups)):
         leaves = [group.column(c) for c in range(group.num_columns)]
-        leaf = next(x for x in leaves if x.path_in_schema in (column, f"{column}.bytes"))
+        leaf = next(x for x in leaves if x.path_in_schema in (column, f"{column}.bytes", f"{column}.list.element"))
         total += leaf.statistics.null_count if leaf.statistics else 0
     return total

@@ -254,17 +254,25 @@ class Verify:
 class Raw:
     """Material that a data set is made from."""
 
-    path: str  # local folder
+    path: str  # local folder or file
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What a data set is made from, and how. A source is one file in conf/source."""
+
+    name: str
+    factory: str  # "module:attribute" of a function (Prepare) -> Table
+    options: Mapping[str, Any]  # of that source; its module says which
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepare:
     """One run of jobs/prepare.py."""
 
-    source: str  # a name of datasets/prepare.py, or "module:attribute" of a function (Prepare) -> Table
+    source: Source
     input: Raw
     output: str
-    image_size: int
     row_group_rows: int
 
 

@@ -21,6 +21,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow import csv
 
 from pipeline.patience import StorageError, explained, patiently, status
 
@@ -250,6 +251,13 @@ def to_parquet(table: pa.Table, row_group_rows: int | None = None) -> bytes:
     out = io.BytesIO()
     texts = [path for field in table.schema for path in _texts(field, field.name)]
     pq.write_table(table, out, row_group_size=row_group_rows, compression="none", use_dictionary=texts)
+    return out.getvalue()
+
+
+def to_csv(table: pa.Table) -> bytes:
+    """The table as CSV with a line of names; no column may be nested."""
+    out = io.BytesIO()
+    csv.write_csv(table, out)
     return out.getvalue()
 
 

@@ -3,16 +3,23 @@
 group == 'flags'                        == != < <= > >=
 skin_tone is not None and n > 3         is None, is not None, and, or, not, parentheses
 split in ['val', 'test']                in, not in
+
+Arrow walks an expression by recursion and would end the process at some thousand comparisons: MOST_PARTS bounds them.
 """
 
 import ast
+import contextlib
+import gc
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow.compute as pc
 
 from pipeline.settings import SettingsError
+
+MOST_PARTS = 200  # comparisons, and, or, not
+SHOWN = 80  # characters of what was not understood
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -24,14 +31,40 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
+_PARTS = (ast.BoolOp, ast.UnaryOp, ast.Compare)
+
+
 def parse(text: str) -> tuple[pc.Expression, tuple[str, ...]]:
     """(Arrow expression, names of the columns that it reads). Raises SettingsError on anything else."""
     try:
-        tree = ast.parse(text, mode="eval").body
+        with uninterrupted():
+            tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise SettingsError(f"where={text!r} cannot be read: {error.msg} at character {error.offset}") from error
+        raise SettingsError(
+            f"where={_shortened(text)!r} cannot be read: {error.msg} at character {error.offset}"
+        ) from error
+    except (RecursionError, MemoryError, ValueError) as error:  # nested too deep, or not text
+        raise SettingsError(f"where={_shortened(text)!r} cannot be read: {error or 'nested too deep'}") from error
+    if sum(isinstance(node, _PARTS) for node in ast.walk(tree)) > MOST_PARTS:
+        raise SettingsError(
+            f'where={_shortened(text)!r} has more than {MOST_PARTS} parts; write many values as "column in [1, 2, 3]"'
+        )
     columns = tuple(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
     return _expression(tree, text), columns
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """No garbage collection inside. Before CPython 3.11.8 `ast.parse` fails with "AST constructor recursion depth
+    mismatch" if a collection in the midst of it runs code that parses as well (a finalizer, another thread; gh-106905).
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _expression(node: ast.expr, text: str) -> pc.Expression:
@@ -62,14 +95,18 @@ def _comparison(field: pc.Expression, op: ast.cmpop, value: Any, text: str) -> p
 def _value(node: ast.expr, text: str) -> Any:
     try:
         value = ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _refused(node, text) from error
     return list(value) if isinstance(value, list | tuple) else value
 
 
 def _refused(node: ast.expr, text: str) -> SettingsError:
-    part = ast.unparse(node)
+    part = ast.get_source_segment(text, node) or text
     return SettingsError(
-        f"where={text!r}: {part!r} is not understood; write comparisons of a column with a value, "
-        "as in \"group == 'flags' and size in [1, 2]\""
+        f"where={_shortened(text)!r}: {_shortened(part)!r} is not understood; write comparisons of a column "
+        "with a value, as in \"group == 'flags' and size in [1, 2]\""
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

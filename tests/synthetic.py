@@ -73,6 +73,7 @@ def _row(planned: dict[str, Any], cell: Cell, pictures: Any, score: Score, rng: 
         "embedding": unit[0],
         "scores": dict(score(cell, rng)),
     }
+    versions = {"torch": "2", "device": "cpu", "judge": "j", "model": "m"}
     own = {k: planned[k] for k in ("row_id", "source_id", "cell", "sample_index", "seed")}
     return {
         **own,
@@ -82,7 +83,7 @@ def _row(planned: dict[str, Any], cell: Cell, pictures: Any, score: Score, rng: 
         "input_embeddings": {"text": unit[1], "sketch": unit[2], "image": unit[3]},
         "present": dict.fromkeys(("text", "sketch", "image"), True),
         "guidance": dict(cell.guidance),
-        "provenance": {"torch": "2", "device": "cpu", "judge": "j", "model": "m"},
+        "provenance": {**versions, "scheduler": cell.scheduler, "steps": str(cell.steps)},
         "group": "even" if number % 2 == 0 else "odd",
         **({} if bad else result),
     }

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -123,6 +124,11 @@ def test_a_run_is_evaluated_by_cell_with_intervals_and_paired_differences(finish
     assert body["groups"]["drop=none"]["sketch_f1_null"] == body["groups"]["drop=text"]["sketch_f1_null"]
     paired = body["paired"]["drop=text - drop=none"]
     both = [body["groups"][g]["delta_e"]["value"] for g in ("drop=none", "drop=text")]
+    written = pd.read_csv(Path(finished, "report", "evaluation.csv")).set_index(["group", "figure"])
+    for name, own in {**body["groups"], **body["paired"]}.items():
+        for figure, e in own.items():
+            line = written.loc[name, figure]
+            assert (line.value, line.low, line.high, line.inputs) == (e["value"], e["low"], e["high"], e["n"])
     assert paired["delta_e"]["value"] == pytest.approx(both[1] - both[0], abs=1e-5)
 
 
@@ -135,6 +141,7 @@ def test_collected_rows_are_the_stored_ones(finished: str) -> None:
     rows = read_all(finished, ("group", "cell"))
     stored = pa.concat_tables(pq.read_table(p) for p in sorted(Path(finished, "data").iterdir()))
     assert rows.row_id.tolist() == stored["row_id"].to_pylist()
+    assert rows.result.dtype == rows.reference.dtype == np.float16  # as it is stored
     assert np.array_equal(rows.result, np.array(stored["embedding"].to_pylist(), np.float32))
     assert np.array_equal(rows.reference, np.array([e["image"] for e in stored["input_embeddings"].to_pylist()]))
     assert set(rows.groups) == {(g, c) for g in ("even", "odd") for c in ("drop=none", "drop=text")}
@@ -149,7 +156,7 @@ def test_missing_vectors_are_nan() -> None:
     )
     nan = np.nan
     whole = collect.vectors(column)
-    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float32), equal_nan=True)
+    assert np.array_equal(whole, np.array([[1, 2], [nan, nan], [nan, nan], [3, 4]], np.float16), equal_nan=True)
     assert np.array_equal(collect.vectors(column.slice(1, 3)), whole[1:], equal_nan=True)
     assert collect.vectors(column.slice(0, 0)).shape == (0, 2)
 

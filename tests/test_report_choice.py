@@ -114,6 +114,8 @@ def test_models_schedulers_and_steps_are_axes_as_weights_are(models: Models, tmp
     assert forwards == {("ddim", 2): 6, ("ddim", 4): 12, ("heun", 2): 9, ("heun", 4): 21}
     assert found.choice.cheapest.cell.steps == 2
     assert len(found.sheet[0]["results"]) == 8
+    assert answer.setting(found.plan) == "sketch to image · guidance composed · swept: steps, model, scheduler"
+    assert [set(p) for p in found.cost.provenance] == [{"torch", "device", "judge", "model"}]
 
 
 def test_a_score_may_be_best_when_low(models: Models, tmp_path: Path) -> None:
@@ -157,6 +159,7 @@ def test_other_scores_that_prefer_another_setting_are_told(models: Models, tmp_p
 
 def test_a_run_without_a_sweep_says_what_came_out_beside_its_references(models: Models, tmp_path: Path) -> None:
     found = gathered(models, tmp_path, inputs=100)
+    assert answer.setting(found.plan) == "sketch to image · dpmpp_2m · 3 steps · guidance composed"
     assert answer.question(found) == "What came of 100 inputs, generated from sketch and text?"
     said = answer.answer(found)
     assert said.startswith("98 of 100 rows went well")

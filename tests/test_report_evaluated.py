@@ -27,9 +27,8 @@ def test_the_page_shows_them_once_there_are_any(finished: str) -> None:
     assert found is not None
     assert {"frechet", "cmmd", "precision", "r1_text"} <= set(found.values["figures"])
     assert set(found.values["groups"]) == {"drop=none", "drop=text"}
-    table = found.tables["evaluation"].to_pylist()
-    cmmd = next(r for r in table if r["figure"] == "cmmd" and r["slice"] == "drop=none")
-    assert cmmd["low"] <= cmmd["value"] <= cmmd["high"]
+    cmmd = found.values["groups"]["drop=none"][found.values["figures"].index("cmmd")]
+    assert cmmd.low <= cmmd.value <= cmmd.high
     assert "Figures over sets" in Path(evaluate(make.evaluate(finished)).splitlines()[-1]).read_text()
 
 

@@ -80,6 +80,7 @@ def test_the_diagram_is_drawn_from_the_folder_or_its_absence_told(models: Models
     drawn = architecture.section(facts.gather(output, plan))
     for word in ("SketchEncoder", "TextEncoder", "T2IAdapter", "Fusion", "UNet2DConditionModel", "AutoencoderTiny"):
         assert word in drawn.drawings["architecture"].svg
+    assert drawn.values["directions"] == gates.DIRECTIONS
     assert drawn.tables["gates"].num_rows == 2 * len(gates.TIMESTEPS)
     assert find(plan, models["path"]).json("unet", "config.json")
     assert "another model now" in find(plan, models["judge"]).why

@@ -1,10 +1,13 @@
 """What keeps the code small and its imports one-way (docs/architecture.md)."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pipeline.where import uninterrupted
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("jobs/*.py")])
@@ -54,8 +57,14 @@ def layer(module: str) -> int:
     return next(i for i, names in enumerate(LAYERS) if module in names)
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    with uninterrupted():
+        return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -86,7 +95,12 @@ def test_ray_hydra_and_open_clip_stay_where_they_belong(path: Path) -> None:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
-    yield from (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef))
+    yield from (n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_tests_stay_small(path: Path) -> None:
+    assert path.read_text().count("\n") <= 300
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -102,14 +116,14 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_modules_say_what_they_are(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree(path))
 
 
 def test_one_broad_except_turns_a_bad_row_into_an_error() -> None:
     broad = [
         name(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
     ]

@@ -1,3 +1,6 @@
+import ast
+import gc
+
 import pyarrow as pa
 import pytest
 
@@ -43,6 +46,14 @@ def test_columns_are_named_once_in_order() -> None:
         "n == None",
         "n in 3",
         "n ==",
+        "n == {[1]: 2}",
+        "n == \0",
+        "not " * 5000 + "n == 1",
+        "n == " + "-" * 4000 + "1",
+        "n" + ".real" * 2500 + " == 1",
+        "n" + " + n" * 1000 + " == 1",
+        "(" * 300,
+        " or ".join(f"n == {i}" for i in range(1000)),  # Arrow ends the process at some thousand
     ],
 )
 def test_anything_else_is_refused_in_one_line(text: str) -> None:
@@ -50,3 +61,25 @@ def test_anything_else_is_refused_in_one_line(text: str) -> None:
         where.parse(text)
     assert "\n" not in str(caught.value)
     assert "where=" in str(caught.value)
+
+
+def test_many_comparisons_and_long_lists_are_no_burden() -> None:
+    many, _ = where.parse(" or ".join(f"n == {i}" for i in range(100)))
+    long, _ = where.parse(f"n in {list(range(10_000))}")
+    assert len(TABLE.filter(many)) == len(TABLE.filter(long)) == 4
+
+
+def test_a_finalizer_that_parses_does_not_get_between() -> None:
+    class Parses:
+        """Garbage that parses when it is collected, as what writes a traceback of a finalizer's error does."""
+
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            ast.parse("1")
+
+    gc.collect()
+    for _ in range(10):
+        Parses()
+    assert where.parse(f"n in {list(range(2000))}")[1] == ("n",)  # more nodes than a collection waits for

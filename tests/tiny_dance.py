@@ -1,8 +1,7 @@
 """Tiny random-weight models and inputs of task=music_to_dance, in exactly the forms that real ones have."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +10,12 @@ import torch
 from diffusers import DDPMScheduler
 
 from pipeline import sound
-from pipeline.conditions import Condition, EncoderContext
+from pipeline.conditions.music import widths
 from pipeline.models import checkpoint, motion
 from pipeline.models.space import DanceSpace
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS, bone_lengths
-from pipeline.music import CHANNELS, MusicFeatures
+from pipeline.music import CHANNELS
 from pipeline.schema import HF_IMAGE
 from pipeline.settings import Generate
 from pipeline.train.tokenizer import learn
@@ -51,8 +50,7 @@ def generator_folder(folder: Path, space: Path) -> Path:
     """A random music-to-dance generator that knows real dances' features and bones."""
     torch.manual_seed(0)
     options = {"frames": 30, "patch": 3, "maps": 8, "dim": 16, "layers": 1, "heads": 2}
-    widths = {"channels": CHANNELS, "pooled": CHANNELS}
-    network = motion.build(widths, {"tokens": 16, "pooled": 16}, options)
+    network = motion.build(widths(), {"tokens": 16, "pooled": 16}, options)
     poses = np.concatenate(list(real().values()))
     features = representation.encode(torch.from_numpy(poses))
     with torch.no_grad():
@@ -102,33 +100,10 @@ def models(root: Path) -> dict[str, str]:
 
 def generate(folders: dict[str, str], source: str, output: str, *more: str) -> Generate:
     """The settings of a small run."""
-    own = ["task=music_to_dance", f"task.options.seconds={SECONDS}", "task.encoders.music=tests.tiny_dance:Music"]
+    own = ["task=music_to_dance", f"task.options.seconds={SECONDS}"]
     return make.generate(folders, source, output, *own, *more)
 
 
 def frames(index: int) -> int:
     """Frames of the dance to a row's music."""
     return SECONDS * FPS if index % 2 else round(1.2 * FPS)
-
-
-class Music:
-    """Music's own features as its evidence."""
-
-    def __init__(self, length: int) -> None:
-        self.length, self.hear = length, MusicFeatures()
-
-    @classmethod
-    def load(cls, context: EncoderContext) -> Self:
-        """For dances of the task's length."""
-        return cls(round(context.options["seconds"] * FPS))
-
-    def __call__(self, values: Sequence[sound.Waveform | None]) -> Condition:
-        """Of B waveforms, ended with zeros."""
-        heard = torch.zeros(len(values), self.length, CHANNELS)
-        for row, wave in enumerate(values):
-            if wave is not None:
-                own = self.hear(torch.from_numpy(wave))
-                heard[row, : len(own)] = own
-        mask = torch.ones(heard.shape[:2], dtype=torch.bool)
-        present = torch.tensor([v is not None for v in values])
-        return Condition(heard, mask, heard.mean(1), (heard.transpose(1, 2),), present)

@@ -63,7 +63,7 @@ class Drawing:
 
 def from_package(settings: Prepare) -> pa.Table:
     """The data set of an unpacked package."""
-    return table(read_package(Path(settings.input.path), settings.image_size))
+    return table(read_package(Path(settings.input.path), int(settings.source.options["image_size"])))
 
 
 def read_package(folder: Path, size: int) -> list[Drawing]:

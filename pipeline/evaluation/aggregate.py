@@ -1,14 +1,12 @@
 """Figures of a run for every slice, each with its number of inputs and its interval: as tables and as JSON."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import storage
-from pipeline.evaluation import anchors, described, stream, variants
+from pipeline.evaluation import anchors, described, stream, tables, variants
 from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
@@ -44,8 +42,8 @@ def evaluate(settings: Evaluate) -> str:
     }
     path = storage.join(settings.run, "report", "evaluation.json")
     storage.put(path, (json.dumps(body, indent=1, default=_finite) + "\n").encode())
-    storage.put(storage.join(settings.run, "report", "evaluation.csv"), _csv(found, paired).encode())
-    return f"{table(found)}\n{_difference_table(paired, needed)}{_warned(small)}{path}"
+    storage.put(storage.join(settings.run, "report", "evaluation.csv"), tables.csv({**found, **paired}))
+    return f"{tables.text(found)}\n{_difference_table(paired, needed)}{_warned(small)}{path}"
 
 
 def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], Mapping[Group, Figures]]]:
@@ -81,22 +79,13 @@ def _paired(settings: Evaluate, plan: Plan, kept: Slices, scores: Sequence[str])
     return paired, needed
 
 
-def table(found: Mapping[str, Mapping[str, object]]) -> str:
-    """Figures as text, a line for each, a column for each group."""
-    names = list(dict.fromkeys(n for own in found.values() for n in own))
-    rows = {"": list(found), **{name: [str(own.get(name, "")) for own in found.values()] for name in names}}
-    counts = [max((e.n for e in own.values() if isinstance(e, Estimate)), default=0) for own in found.values()]
-    if any(counts):
-        rows["inputs"] = [str(n) for n in counts]
-    width = max(28, *(len(cell) + 2 for cells in rows.values() for cell in cells))
-    return "\n".join(f"{n:22}" + "".join(f"{c:>{width}}" for c in cells) for n, cells in rows.items())
-
-
 def _difference_table(paired: Mapping[str, Figures], needed: Needed) -> str:
     if not paired:
         return ""
     asked = {name: {s: "" if n is None else f"{n:,}" for s, n in own.items()} for name, own in needed.items()}
-    return f"\npaired over inputs\n{table(paired)}\n\ninputs that show such a difference\n{table(asked)}\n\n"
+    return (
+        f"\npaired over inputs\n{tables.text(paired)}\n\ninputs that show such a difference\n{tables.text(asked)}\n\n"
+    )
 
 
 def _warned(small: Mapping[str, Mapping[str, str]]) -> str:
@@ -105,13 +94,3 @@ def _warned(small: Mapping[str, Mapping[str, str]]) -> str:
         for name, text in own.items():
             said.setdefault(text, []).append(name)
     return "".join(f"warning: {text} ({', '.join(dict.fromkeys(names))})\n" for text, names in said.items())
-
-
-def _csv(found: Mapping[str, Figures], paired: Mapping[str, Figures]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["group", "figure", "value", "low", "high", "inputs"])
-    for groups in (found, paired):
-        for group, own in groups.items():
-            writer.writerows([group, name, e.value, e.low, e.high, e.n] for name, e in own.items())
-    return out.getvalue()

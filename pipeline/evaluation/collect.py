@@ -18,6 +18,7 @@ from pipeline.ledger import Plan
 from pipeline.patience import patiently
 from pipeline.settings import SettingsError
 
+Features = NDArray[np.floating]  # [N, E] in the type they came in: float16 as stored, float32 from a network
 Group = tuple[str, ...]  # values of the columns by which figures are grouped
 COLUMNS = ("row_id", "source_id", "status", "scores", "embedding", "input_embeddings")
 
@@ -31,9 +32,9 @@ class Rows:
     unit: NDArray[np.str_]  # [N], what each is drawn as: its input, or a group of inputs
     groups: tuple[Group, ...]  # [N]
     scores: NDArray[np.float64]  # [N, S], NaN where missing
-    result: NDArray[np.float32]  # [N, E], in the judge's space
-    reference: NDArray[np.float32]  # [N, E] of the inputs' own result, rows of NaN where there is none
-    conditions: Mapping[str, NDArray[np.float32]]  # other role of the input -> [N, E], rows of NaN where absent
+    result: Features  # in the judge's space
+    reference: Features  # of the inputs' own result, rows of NaN where there is none
+    conditions: Mapping[str, Features]  # by other role of the input, rows of NaN where absent
 
     @classmethod
     def joined(cls, pieces: Sequence["Rows"]) -> "Rows":
@@ -98,7 +99,7 @@ def read(run: str, plan: Plan, shards: Sequence[int], by: Sequence[str], drawn_b
         groups=tuple(zip(*columns, strict=True)) if by else ((),) * table.num_rows,
         scores=np.stack([_numbers(table["scores"], name) for name in task.scores], axis=1),
         result=result,
-        reference=embedded.pop(results.of(task).reference or "", np.full(result.shape, np.nan, np.float32)),
+        reference=embedded.pop(results.of(task).reference or "", np.full_like(result, np.nan)),
         conditions=embedded,
     )
 
@@ -115,16 +116,17 @@ def _numbers(scores: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
     return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
 
-def vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of N fixed-size lists as [N, E]; rows of NaN where it is null."""
+def vectors(column: pa.ChunkedArray) -> Features:
+    """A column of N fixed-size lists as [N, E] of its own type; rows of NaN where it is null."""
     whole = column.combine_chunks()
     pieces = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
-    return np.concatenate([_vectors(piece) for piece in pieces] or [np.zeros((0, column.type.list_size), np.float32)])
+    none = np.zeros((0, column.type.list_size), column.type.value_type.to_pandas_dtype())
+    return np.concatenate([none, *(_vectors(piece) for piece in pieces)])
 
 
-def _vectors(piece: pa.FixedSizeListArray) -> NDArray[np.float32]:
+def _vectors(piece: pa.FixedSizeListArray) -> Features:
     size = piece.type.list_size
     flat = piece.values.slice(piece.offset * size, len(piece) * size)
-    out = np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(piece), size).astype(np.float32)
+    out = np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(piece), size).copy()
     out[~np.asarray(piece.is_valid())] = np.nan
     return out

@@ -48,15 +48,13 @@ def load(name: str) -> Features:
 
 
 def replaced(rows: Rows, run: str, plan: Plan, shards: Sequence[int], features: Features) -> Rows:
-    """Rows of a unit with these features in place of the judge's; conditions have none. Raises SettingsError for a run
-    whose results are no pictures."""
+    """Rows of a unit, one at least, with these features in place of the judge's; conditions have none. Raises
+    SettingsError for a run whose results are no pictures."""
     kind = results.of(plan.task)
     if kind.kind != "image":
         raise SettingsError("features= takes pictures, which the results of this run are not; leave it out")
     made = inputs.stored(run, plan, set(rows.row_id.tolist()), shards)
     pictures: list[Pixels] = [p for row in rows.row_id.tolist() if (p := kind.stored(made[row])) is not None]
-    if not pictures:
-        return dataclasses.replace(rows, conditions={})
     sources = rows.source_id.tolist()
     wanted = Wanted(set(sources), [kind.reference] if kind.reference else [], shards=shards)
     known = inputs.read(run, plan, len(pictures[0]), wanted).values.get(kind.reference or "", {})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.collect import Group, Rows
+from pipeline.evaluation.collect import Features, Group, Rows
 from pipeline.evaluation.intervals import Together
 from pipeline.evaluation.sets import Sets
 from pipeline.evaluation.tallies import Tally, by_input, multiplicities
@@ -27,16 +27,15 @@ class Sample:
     row_id: NDArray[np.str_]
     source_id: NDArray[np.str_]
     unit: NDArray[np.str_]  # what each is drawn as: its input, or a group of inputs
-    result: NDArray[np.float16]  # [N, E]
-    reference: NDArray[np.float16]  # [N, E], rows of NaN where there is none
-    conditions: Mapping[str, NDArray[np.float16]]  # role -> [N, E]
+    result: Features
+    reference: Features  # rows of NaN where there is none
+    conditions: Mapping[str, Features]  # by role
 
     @classmethod
     def of(cls, rows: Rows, keys: NDArray[np.uint64]) -> "Sample":
         """Of rows, and the hash of each one's input."""
-        half = {role: values.astype(np.float16) for role, values in rows.conditions.items()}
-        result, reference = rows.result.astype(np.float16), rows.reference.astype(np.float16)
-        return cls(keys, rows.row_id, rows.source_id, rows.unit, result, reference, half)._lowest()
+        own = (rows.row_id, rows.source_id, rows.unit, rows.result, rows.reference, rows.conditions)
+        return cls(keys, *own)._lowest()
 
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(

@@ -13,22 +13,47 @@ from pipeline import cluster, progress
 from pipeline.evaluation.collect import Group, Rows, finished, read, units
 from pipeline.evaluation.slices import Slices, merge, same_but_first_cell, slices
 from pipeline.ledger import Plan
-from pipeline.settings import Evaluate, RunError
+from pipeline.settings import Evaluate, RunError, SettingsError
 
 BATCH_ROWS = 4096
 LOCAL_ROWS = 50_000  # below, a run is read before Ray would have started
+MOST_GROUPS = 500
 PIECE_ROWS = 16_000  # on Ray: what a worker reads before it hands over its slices
 
 
 def gather(settings: Evaluate, plan: Plan) -> Slices:
-    """The slices of a finished run."""
+    """The slices of a finished run. Raises SettingsError for a run without results, or of too many groups."""
+    bound = Bound(settings.by)
     with progress.bar("shards", len(units(plan))) as advance:
-        found = merge(_counted(_pieces(settings, plan), advance))
+        found = merge(_counted(_pieces(settings, plan), bound, advance))
+    if not found:
+        raise SettingsError(f"run={settings.run} has no result to evaluate: all its rows failed; its page says why")
     return {group: found[group] for group in sorted(found, key=_order(settings.by, plan))}
 
 
-def _counted(pieces: Iterable[tuple[Slices, int]], advance: progress.Advance) -> Iterator[Slices]:
+class Bound:
+    """Raises SettingsError when more than MOST_GROUPS have been met."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        self.by = by
+        self.met: set[Group] = set()
+
+    def meet(self, groups: Iterable[Group]) -> None:
+        """Count these as well."""
+        self.met.update(groups)
+        if len(self.met) <= MOST_GROUPS:
+            return
+        values = {name: len({group[i] for group in self.met}) for i, name in enumerate(self.by)}
+        widest = max(values, key=lambda name: values[name])
+        raise SettingsError(
+            f"by=[{','.join(self.by)}] makes more than {MOST_GROUPS} groups, and each takes some 5 MB: leave out "
+            f"{widest}, which has {values[widest]:,} values so far, or group by a column that has fewer"
+        )
+
+
+def _counted(pieces: Iterable[tuple[Slices, int]], bound: Bound, advance: progress.Advance) -> Iterator[Slices]:
     for piece, count in pieces:
+        bound.meet(piece)
         yield piece
         advance(count, "")
 
@@ -67,15 +92,25 @@ def of_units(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> 
 
 
 def _read(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Iterator[Rows]:
-    pieces = (read(settings.run, plan, shards, settings.by, settings.groups) for shards in every)
+    pieces = _good(settings, plan, every)
     if settings.features is None:
-        yield from pieces
+        yield from (rows for _, rows in pieces)
         return
     from pipeline.evaluation import features
 
     network = features.load(settings.features)
-    for shards, rows in zip(every, pieces, strict=True):
+    for shards, rows in pieces:
         yield features.replaced(rows, settings.run, plan, shards, network)
+
+
+def _good(settings: Evaluate, plan: Plan, every: Sequence[Sequence[int]]) -> Iterator[tuple[Sequence[int], Rows]]:
+    """The units that have rows that went well."""
+    bound = Bound(settings.by)
+    for shards in every:
+        rows = read(settings.run, plan, shards, settings.by, settings.groups)
+        bound.meet(rows.groups)
+        if len(rows.row_id):
+            yield shards, rows
 
 
 def _batches(pieces: Iterable[Rows]) -> Iterator[Rows]:

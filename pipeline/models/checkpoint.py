@@ -155,6 +155,10 @@ def load_part(folder: Path, name: str, cls: Any) -> Any:
     if not (folder / name).is_dir():
         raise SettingsError(f"model folder {folder} has no part {name!r}")
     try:
-        return cls.from_pretrained(folder / name, use_safetensors=True, local_files_only=True)
+        part = cls.from_pretrained(folder / name, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(f"{folder / name} cannot be loaded as {cls.__name__}: {error}") from error
+    named = part.named_parameters() if hasattr(part, "named_parameters") else ()  # a scheduler has none
+    if missing := [parameter for parameter, value in named if value.is_meta]:
+        raise SettingsError(f"{folder / name} lacks weights of {cls.__name__}: {', '.join(missing[:3])} and so on")
+    return part

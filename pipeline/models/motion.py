@@ -39,8 +39,8 @@ class MusicAdapter(ModelMixin, ConfigMixin):
 
 
 class Block(nn.Module):
-    """Self-attention over frames, cross-attention to the conditions, MLP; scaled and shifted by the timestep (DiT's
-    adaLN, Peebles & Xie 2023)."""
+    """Self-attention over frames, cross-attention to the conditions, MLP; scaled and shifted by the timestep through one
+    layer for all blocks and a table of each block's own (adaLN-single, Chen et al. 2024, PixArt-alpha)."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -49,13 +49,11 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.q, self.kv, self.crossed = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
-        self.modulate = nn.Linear(dim, 7 * dim)
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
+        self.table = nn.Parameter(torch.zeros(7, dim))
 
     def forward(self, x: Tensor, time: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """X [B, T, D], time [B, D], tokens [B, L, D], mask [B, L] -> [B, T, D]."""
-        a, b, c, d, e, f, g = self.modulate(time)[:, None].chunk(7, -1)
+        """Frames x [B, T, D], time [B, 7, D], tokens [B, L, D], mask [B, L] -> [B, T, D]."""
+        a, b, c, d, e, f, g = (time + self.table)[:, :, None].unbind(1)  # each [B, 1, D]
         q, k, v = self.qkv(self.norms[0](x) * (1 + a) + b).chunk(3, -1)
         x = x + c * self.out(self._attend(q, k, v, None))
         k, v = self.kv(tokens).chunk(2, -1)
@@ -89,14 +87,18 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         width: int = representation.WIDTH,
         patch: int = 3,
         maps: int = 64,
-        dim: int = 192,
+        dim: int = 160,
         layers: int = 6,
-        heads: int = 6,
+        heads: int = 4,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.enter, self.hear = nn.Linear(patch * width, dim), nn.Linear(patch * maps, dim)
-        self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU())
+        self.time = nn.Sequential(
+            nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, 7 * dim)
+        )
+        for parameter in self.time[-1].parameters():
+            nn.init.zeros_(parameter)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * width)
         # What makes a dance of features: known from the training set, kept with the weights.
@@ -111,6 +113,7 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         place = torch.arange(x.shape[1], device=x.device) * self.config.patch
         x = x + get_timestep_embedding(place, dim).to(x.dtype)
         time = self.time(get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype))
+        time = time.unflatten(-1, (7, dim))
         for block in self.blocks:
             x = block(x, time, tokens, mask)
         return self.leave(self.norm(x)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)[:, :length]

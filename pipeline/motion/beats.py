@@ -35,14 +35,21 @@ class Prior(NamedTuple):
 ANY_TEMPO = Prior()
 
 
-def track(envelope: Envelope, fps: float, bpm: tuple[float, float] = BPM, prior: Prior = ANY_TEMPO) -> Beats:
+def track(
+    envelope: Envelope,
+    fps: float,
+    bpm: tuple[float, float] = BPM,
+    prior: Prior = ANY_TEMPO,
+    tightness: float = TIGHTNESS,
+) -> Beats:
     """Beats of an envelope [T], of which frame i is at i / fps seconds (Ellis 2007, "Beat tracking by dynamic
-    programming"): the times that lie on its peaks and are evenly spaced at its `tempo`. None where it is constant."""
+    programming"): the times that lie on its peaks and are evenly spaced at its `tempo`, the more so the greater the
+    `tightness`. None where it is constant."""
     if len(envelope) < 2 or not np.ptp(envelope):
         return np.zeros(0)
     period = 60 * fps / tempo(envelope, fps, bpm, prior)
     strength = gaussian_filter1d(envelope / envelope.std(), period / 32)
-    best, before = _chains(strength, period)
+    best, before = _chains(strength, period, tightness)
     last = max(0, len(best) - round(period))
     frame = last + int(best[last:].argmax())
     frames = []
@@ -100,10 +107,12 @@ def null(kinematic_beats: Beats, beats: Beats, sigma: float = SIGMA) -> float:
     return float(np.mean([alignment(kinematic_beats, carried + phase * interval, sigma) for phase in PHASES]))
 
 
-def _chains(strength: NDArray[np.float64], period: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _chains(
+    strength: NDArray[np.float64], period: float, tightness: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """For each frame the score of the best chain of beats that ends there, and the beat before it (-1: none)."""
     steps = np.arange(max(1, round(period / 2)), round(2 * period) + 1)
-    cost = TIGHTNESS * np.log(steps / period) ** 2
+    cost = tightness * np.log(steps / period) ** 2
     best, before = strength.copy(), np.full(len(strength), -1)
     for frame in range(steps[0], len(strength)):
         reach = steps[: np.searchsorted(steps, frame, side="right")]

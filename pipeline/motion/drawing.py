@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter1d
 
 from pipeline.media import Pixels
@@ -21,13 +21,14 @@ from pipeline.motion.skeleton import BONES, FPS, JOINTS, Poses
 
 Points = NDArray[np.float64]
 
-PAPER, INK, SOFT, LINE, SHADE = "#f5f6f7", "#2b3036", "#8a939b", "#dfe3e6", "#e3e6e9"
+PAPER, INK, SOFT, LINE, SHADE, AREA = "#f5f6f7", "#2b3036", "#8a939b", "#dfe3e6", "#e3e6e9", "#cfd6db"
 SIDES = {"l": "#d55e00", "r": "#0072b2"}
 TRAILS = {"l": "#efc7aa", "r": "#aacce0"}
 PITCH, ASIDE = np.radians(10), np.radians(25)  # the viewer looks down, and stands to the dancer's left of the front
 FINER = 2  # drawn so many times larger, and reduced: smooth edges
 HANDS = (20, 21)
 ROOM = 1.25  # metres about the dancer in a moving picture, from the middle to its edge
+STAYS = 1.4  # metres: a dance that goes no farther is watched without turning after it
 HEAD = 0.1  # metres, its radius
 
 
@@ -56,7 +57,7 @@ def strip(poses: Poses, beats: Beats | None = None, frames: int = 8, size: tuple
         return np.asarray(picture.reduce(FINER))
     draw, slot, track = ImageDraw.Draw(picture), width / frames, 0.2 * height
     floor = height - track - 0.075 * height
-    scale = min((floor - 0.06 * height) / 1.9, slot / 1.35)
+    scale = min((floor - 0.05 * height) / 1.85, slot / 1.1)
     draw.line([(0, floor), (width, floor)], LINE, 2 * FINER)
     yaw, step = _yaw(poses), len(poses) / frames
     for number in range(frames):
@@ -68,18 +69,18 @@ def strip(poses: Poses, beats: Beats | None = None, frames: int = 8, size: tuple
         for hand in HANDS:
             _path(draw, camera(came[:, hand]), TRAILS[JOINTS[hand][0]], scale)
         _figure(draw, camera(poses[frame] - place), scale)
-    _rhythm(draw, poses, beats, (0, height - track, width, height))
+    _rhythm(draw, poses, beats, (height - track, height, width))
     return np.asarray(picture.reduce(FINER))
 
 
 def pictures(poses: Poses, beats: Beats | None = None, size: int = 240, fps: float = FPS) -> Iterator[Image.Image]:
-    """Square pictures of the motion, `fps` in each second of it: the viewer goes along with the dancer over a floor
-    that stays; below runs the time, a mark lights up on each beat."""
+    """Square pictures of the motion, `fps` in each second of it: the viewer goes along with a dancer who travels, over
+    a floor that stays; below runs the time, a mark lights up on each beat."""
     if not len(poses):
         return
     side = size * FINER
     scale, yaw = 0.5 * side / ROOM, _yaw(poses)
-    middle = gaussian_filter1d(poses[:, 0].astype(np.float64), FPS / 2, axis=0, mode="nearest") * (1, 0, 1)
+    middle = _followed(poses[:, 0] * np.array([1.0, 0, 1]))
     for frame in np.arange(0, len(poses), FPS / fps).astype(int):
         picture = Image.new("RGB", (side, side), PAPER)
         draw, camera = ImageDraw.Draw(picture), _Camera(yaw, scale, (side / 2, 0.84 * side))
@@ -91,22 +92,41 @@ def pictures(poses: Poses, beats: Beats | None = None, size: int = 240, fps: flo
         yield picture.reduce(FINER)
 
 
-def animation(poses: Poses, beats: Beats | None = None, size: int = 240, fps: float = 15, kind: str = "WEBP") -> bytes:
-    """The motion as an animated picture that repeats, kind "WEBP" or "GIF". Empty for no frames."""
-    made = [
-        p.quantize(24, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for p in pictures(poses, beats, size, fps)
-    ]
+def animation(poses: Poses, beats: Beats | None = None, size: int = 200, fps: float = 15) -> bytes:
+    """The motion as a GIF that repeats, about 60 kB for 5 s; a GIF of one empty picture for no frames."""
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in _colours() for value in colour])
+    made = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures(poses, beats, size, fps)]
+    first, *rest = made or [Image.new("P", (size, size))]
     out = io.BytesIO()
-    if made:
-        made[0].save(out, kind, save_all=True, append_images=made[1:], duration=round(1000 / fps), loop=0)
+    first.save(out, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
     return out.getvalue()
+
+
+def _colours() -> Iterator[tuple[int, ...]]:
+    """All that a picture needs: each colour in steps to the paper, for smooth edges."""
+    paper = np.array(ImageColor.getrgb(PAPER))
+    yield tuple(paper.tolist())
+    for colour in (INK, SOFT, *SIDES.values()):
+        for share in (0.25, 0.5, 0.75, 1):
+            yield tuple((paper + share * (np.array(ImageColor.getrgb(colour)) - paper)).astype(int).tolist())
+    yield from (ImageColor.getrgb(colour) for colour in (LINE, SHADE))
+
+
+def _followed(root: Points) -> Points:
+    """Where the viewer looks [T, 3] while the dancer's pelvis is above `root`: at one place if the dance stays near."""
+    low, high = root.min(0), root.max(0)
+    if (high - low).max() <= STAYS:
+        return np.broadcast_to((low + high) / 2, root.shape)
+    smooth: Points = gaussian_filter1d(root, FPS / 2, axis=0, mode="nearest")
+    return smooth
 
 
 def _yaw(poses: Poses) -> float:
     """Angle by which the world is turned so that the dancer faces the viewer most of the time, seen from one side."""
     across = poses[:, 1] - poses[:, 2] + poses[:, 16] - poses[:, 17]  # right to left
     ahead = np.arctan2(-across[:, 2], across[:, 0])
-    return ASIDE - float(np.arctan2(np.sin(ahead).mean(), np.cos(ahead).mean()))
+    return ASIDE + float(np.arctan2(np.sin(ahead).mean(), np.cos(ahead).mean()))
 
 
 def _figure(draw: ImageDraw.ImageDraw, joints: Points, scale: float) -> None:
@@ -116,8 +136,8 @@ def _figure(draw: ImageDraw.ImageDraw, joints: Points, scale: float) -> None:
         colour = SIDES.get(JOINTS[child].partition("_")[0], INK)
         ends = [tuple(joints[parent, :2]), tuple(joints[child, :2])]
         draw.line(ends, colour, width)
-        for x, y in ends:
-            draw.circle((x, y), width / 2, colour)
+        for end in ends:
+            draw.circle(end, width / 2, colour)
     draw.circle(tuple(joints[15, :2] - (0, 0.3 * HEAD * scale)), HEAD * scale, INK)
 
 
@@ -132,36 +152,33 @@ def _shadow(draw: ImageDraw.ImageDraw, place: Points, scale: float) -> None:
 
 
 def _floor(draw: ImageDraw.ImageDraw, camera: _Camera, middle: Points) -> None:
-    """Lines of the floor every half metre, which stay while the viewer moves."""
-    reach = np.arange(-4, 5) * 0.5
-    first = np.round(middle * 2) / 2 - middle
-    for offset in reach:
+    """Lines of the floor every metre, which stay while the viewer moves."""
+    first = np.round(middle) - middle
+    for offset in (-2, -1, 0, 1, 2):
         for ends in (((offset, -2), (offset, 2)), ((-2, offset), (2, offset))):
             line = camera(np.array([(x + first[0], 0, z + first[2]) for x, z in ends]))
             draw.line([tuple(p[:2]) for p in line], LINE, FINER)
 
 
-def _rhythm(
-    draw: ImageDraw.ImageDraw, poses: Poses, beats: Beats | None, box: tuple[float, float, float, float]
-) -> None:
-    """Speed of the body over time as an area; bars of the music's beats behind it, dots where the dancer rests."""
-    left, top, right, bottom = box
+def _rhythm(draw: ImageDraw.ImageDraw, poses: Poses, beats: Beats | None, box: tuple[float, float, float]) -> None:
+    """Speed of the body over time as an area between top and bottom, over all the width (`box`, pixels); bars of the
+    music's beats behind it, dots where the dancer rests."""
+    top, bottom, width = box
     label = ImageFont.load_default(11 * FINER)
     low, high = bottom - 17 * FINER, top + 8 * FINER
-    seconds = len(poses) / FPS
-    at = lambda time: left + (right - left) * np.asarray(time) / seconds
-    for x in at([] if beats is None else beats):
-        draw.line([(x, top), (x, low)], SOFT, round(1.5 * FINER))
+    frame_width, second_width = width / len(poses), width / len(poses) * FPS
+    for beat in [] if beats is None else beats:
+        draw.line([(beat * second_width, top), (beat * second_width, low)], SOFT, round(1.5 * FINER))
     speed = np.linalg.norm(np.gradient(poses, axis=0), axis=-1).mean(-1) if len(poses) > 1 else np.zeros(1)
     speed = gaussian_filter1d(speed, rhythm.STILLNESS_FRAMES)
     level = low - (low - high) * speed / max(speed.max(), 1e-9)
-    curve = list(zip(at(np.arange(len(speed)) / FPS), level, strict=True))
-    draw.polygon([(left, low), *curve, (curve[-1][0], low)], "#cfd6db")
-    draw.line([(left, low), (right, low)], SOFT, FINER)
+    curve = list(zip(np.arange(len(speed)) * frame_width, level, strict=True))
+    draw.polygon([(0, low), *curve, (curve[-1][0], low)], AREA)
+    draw.line([(0, low), (width, low)], SOFT, FINER)
     for frame in rhythm.kinematic(poses):
         draw.circle(curve[frame], 4 * FINER, INK)
-    for second in range(int(seconds) + 1):
-        draw.text((at(second) + 3 * FINER, low + 2 * FINER), f"{second} s", SOFT, label)
+    for second in range(int(len(poses) / FPS) + 1):
+        draw.text((second * second_width + 3 * FINER, low + 2 * FINER), f"{second} s", SOFT, label)
 
 
 def _clock(draw: ImageDraw.ImageDraw, frame: int, length: int, beats: Beats | None) -> None:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.ledger import Plan
 from pipeline.report import modalities, sweep, words
 from pipeline.report.anchors import anchors
 from pipeline.report.choice import Choice, Standing
@@ -19,12 +20,35 @@ def section(facts: Facts) -> Section:
     choice = facts.choice
     swept = choice is not None and len(facts.plan.cells) > 1
     values = {
+        "setting": setting(facts.plan),
         "question": question(facts),
         "headline": headline(choice) if choice and swept else "",
         "sentences": [s for s in (answer(facts), modalities.sentence(facts), *tradeoffs(facts)) if s],
         "examples": examples(facts, choice.best.name if choice else ""),
     }
     return Section("answer", "Answer", values)
+
+
+def setting(plan: Plan) -> str:
+    """What all cells have in common, and the axes on which they differ."""
+    guidance = plan.identity["guidance"]
+    interval = f", sigma in {guidance['interval']}" if guidance["interval"] else ""
+    steps, drop, axes = _shared(plan, "steps"), _shared(plan, "drop"), sweep.axes(plan)
+    parts = [
+        plan.identity["task"]["name"].replace("_", " "),
+        _shared(plan, "scheduler"),
+        f"{steps} steps" if steps else None,
+        f"guidance {guidance['scheme']}{interval}",
+        f"without {', '.join(drop)}" if drop else None,
+        f"swept: {', '.join(axis.title for axis in axes)}" if axes else None,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _shared(plan: Plan, field: str) -> Any | None:
+    """The value of a field of all cells; None if they differ there."""
+    first, *others = {getattr(cell, field) for cell in plan.cells}
+    return None if others else first
 
 
 def question(facts: Facts) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from pipeline import storage
+from pipeline import results, storage
 from pipeline.report import charts, gates
 from pipeline.report.charts import PALETTE, Drawing
 from pipeline.report.facts import Facts
@@ -24,7 +24,7 @@ class Parts:
     """Configurations of a generator's parts, None for those that it has not."""
 
     index: Mapping[str, Any]
-    unet: Mapping[str, Any] | None
+    network: Mapping[str, Any] | None  # the folder unet, or transformer
     adapter: Mapping[str, Any] | None
     fusion: Mapping[str, Any] | None
     vae: Mapping[str, Any] | None
@@ -35,9 +35,10 @@ def section(facts: Facts) -> Section:
     """The diagram and the gates; where the folder cannot be read, why."""
     if facts.model.uri is None:
         return Section("model", "The model", {"why": facts.model.why, "parts": None, "open": {}})
-    configs = {n: facts.model.json(n, "config.json") for n in ("unet", "adapter", "fusion", "vae")}
+    configs = {n: facts.model.json(n, "config.json") for n in ("adapter", "fusion", "vae")}
+    network = facts.model.json("unet", "config.json") or facts.model.json("transformer", "config.json")
     index = facts.model.json("model_index.json") or {}
-    parts = Parts(index, clip=facts.model.json("clip", "open_clip_config.json"), **configs)
+    parts = Parts(index, network, clip=facts.model.json("clip", "open_clip_config.json"), **configs)
     drawings, tables = {"architecture": _diagram(facts, parts)}, {}
     weights = facts.model.file("fusion", WEIGHTS)
     over_time: dict[str, Any] = {}
@@ -46,6 +47,7 @@ def section(facts: Facts) -> Section:
         drawings["gates"] = _gates(over_time)
         tables["gates"] = _gate_table(over_time)
     values = {"why": "", "parts": parts, "open": {m: (v[0].mean(), v[-1].mean()) for m, v in over_time.items()}}
+    values["directions"] = gates.DIRECTIONS
     return Section("model", "The model", values, drawings, tables)
 
 
@@ -89,24 +91,40 @@ def _diagram(facts: Facts, parts: Parts) -> Drawing:
         _arrow(axes, (33, y), (43, middle + (y - middle) * 0.2), colour)
         axes.text(37, (y + middle) / 2 - 3, _tokens(parts, name), fontsize=7, color=charts.SOFT, ha="right")
         if parts.fusion and parts.adapter and name in parts.fusion.get("maps", {}):
-            _adapter(axes, y, height, parts.adapter, colour)
+            _adapter(axes, y, height, parts, colour)
     _box(axes, (52, middle), (18, 12), "Fusion" if parts.fusion else "conditions", _fusion(parts), "")
     _arrow(axes, (61, middle), (70, middle), "")
     axes.text(65.2, middle + 1, "cross-\nattention", fontsize=7, color=charts.SOFT, ha="center")
-    _box(axes, (81, middle), (22, 13), str(parts.index.get("unet", ["", "network"])[1]), _network(parts.unet), "")
+    _box(
+        axes,
+        (81, middle),
+        (22, 13),
+        str((parts.network or {}).get("_class_name", "network")),
+        _network(parts.network),
+        "",
+    )
     _arrow(axes, (92, middle), (98.5, middle), "")
-    axes.text(95, middle + 1, _latents(parts.unet), fontsize=7, color=charts.SOFT, ha="center")
-    _box(axes, (105, middle), (13, 11), str(parts.index.get("vae", ["", "result"])[1]), _vae(parts), "")
+    axes.text(95, middle + 1, _latents(parts.network), fontsize=7, color=charts.SOFT, ha="center")
+    _box(
+        axes,
+        (105, middle),
+        (13, 11),
+        str((parts.vae or {}).get("_class_name", results.of(facts.plan.task).kind)),
+        _vae(parts),
+        "",
+    )
     return charts.drawing(made, "architecture")
 
 
-def _adapter(axes: Axes, y: float, height: float, adapter: Mapping[str, Any], colour: str) -> None:
-    """The way of spatial evidence, around the fusion's tokens into the network's blocks."""
+def _adapter(axes: Axes, y: float, height: float, parts: Parts, colour: str) -> None:
+    """The way of evidence in place or time, around the fusion's tokens into the network."""
+    adapter = parts.adapter or {}
+    into = "down blocks" if "down_block_types" in (parts.network or {}) else "frames"
     above = y > height / 2
     edge = height - 5 if above else 5
     _box(axes, (52, edge), (18, 9), str(adapter["_class_name"]), f"{_joined(adapter['channels'])} channels", colour)
     _arrow(axes, (33, y + (2 if above else -2)), (43, edge), colour)
-    axes.text(62, edge + 1, "maps, times the gate,\nadded to its down blocks", fontsize=7, color=charts.SOFT)
+    axes.text(62, edge + 1, f"maps, times the gate,\nadded to its {into}", fontsize=7, color=charts.SOFT)
     bend = "angle,angleA=0,angleB=90,rad=4"
     _arrow(axes, (61, edge), (81, height / 2 + (6.5 if above else -6.5)), colour, bend)
 
@@ -145,21 +163,27 @@ def _fusion(parts: Parts) -> str:
     return f"a gate and a null for each\ntokens of {parts.fusion['dim']}" if parts.fusion else ""
 
 
-def _network(unet: Mapping[str, Any] | None) -> str:
-    if unet is None:
+def _network(network: Mapping[str, Any] | None) -> str:
+    if network is None:
         return ""
-    attention = sum("CrossAttn" in kind for kind in unet["down_block_types"])
-    levels = len(unet["block_out_channels"])
-    return f"{_joined(unet['block_out_channels'])} channels\ncross-attention in {attention} of {levels} levels"
+    if "down_block_types" not in network:
+        return f"{network.get('layers')} layers of {network.get('dim')}\ncross-attention in each"
+    attention = sum("CrossAttn" in kind for kind in network["down_block_types"])
+    levels = len(network["block_out_channels"])
+    return f"{_joined(network['block_out_channels'])} channels\ncross-attention in {attention} of {levels} levels"
 
 
-def _latents(unet: Mapping[str, Any] | None) -> str:
-    return f"{unet['out_channels']} x {unet['sample_size']}²" if unet else ""
+def _latents(network: Mapping[str, Any] | None) -> str:
+    if network is None:
+        return ""
+    if "sample_size" not in network:
+        return f"{network['width']} a\nframe" if "width" in network else ""
+    return f"{network['out_channels']} x {network['sample_size']}²"
 
 
 def _vae(parts: Parts) -> str:
     return f"{parts.vae['latent_channels']} channels to RGB" if parts.vae else ""
 
 
-def _joined(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))
+def _joined(values: Sequence[int] | int) -> str:
+    return ", ".join(map(str, values)) if isinstance(values, Sequence) else str(values)

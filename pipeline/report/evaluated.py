@@ -4,8 +4,6 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline import storage
 from pipeline.evaluation.intervals import Estimate
 from pipeline.report.facts import Facts
@@ -22,12 +20,6 @@ def section(facts: Facts) -> Section | None:
     body = storage.read_json(storage.join(folder, "evaluation.json"))
     groups: Mapping[str, Mapping[str, Any]] = body["groups"]
     figures = [n for n in dict.fromkeys(n for own in groups.values() for n in own) if n not in facts.scores.names]
-    rows = [
-        {"slice": group, "figure": name, **{k: own[name][k] for k in ("value", "low", "high", "n")}}
-        for group, own in groups.items()
-        for name in figures
-        if name in own
-    ]
     values = {
         "figures": figures,
         "groups": {group: [_estimate(own.get(name)) for name in figures] for group, own in groups.items()},
@@ -35,7 +27,7 @@ def section(facts: Facts) -> Section | None:
         "features": body["features"],
         "memorised": _picture(storage.join(folder, "memorised.png")),
     }
-    return Section("sets", "Figures over sets", values, {}, {"evaluation": pa.Table.from_pylist(rows)} if rows else {})
+    return Section("sets", "Figures over sets", values)
 
 
 def _estimate(found: Mapping[str, Any] | None) -> Estimate:

@@ -20,6 +20,7 @@ from pipeline.report.space import Space, sample
 FIGURES = ("row_id", "source_id", "cell", "sample_index", "status", "error", "scores")
 SHOWN_INPUTS = 120  # in the contact sheet, at most
 SHOWN_RESULTS = 480  # in the contact sheet, about
+BY_CELL = ("scheduler", "steps")  # of a row's provenance: the setting of its cell, which its shard need not share
 SHOWN_EXTREMES = 8  # best and worst rows, each
 
 
@@ -30,7 +31,7 @@ class Cost:
     seconds: Mapping[str, float]  # by stage
     forwards: int  # rows put through the network
     bytes: int  # of all objects below data/
-    provenance: tuple[Mapping[str, str], ...]  # all that differ
+    provenance: tuple[Mapping[str, str], ...]  # all that differ, without what differs by cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _cost(output: str) -> Cost:
         spent = ledger.shard_facts(stored.uri)
         seconds.update(spent["seconds"])
         forwards += spent["forwards"]
-        made = rows.first(stored.uri, "provenance")
+        made = {k: v for k, v in rows.first(stored.uri, "provenance").items() if k not in BY_CELL}
         provenance[str(made)] = made
     return Cost(dict(seconds), forwards, sum(o.size for o in objects), tuple(provenance.values()))
 

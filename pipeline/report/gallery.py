@@ -16,6 +16,7 @@ from pipeline.report.section import Section
 from pipeline.report.sweep import Axis
 
 GRIDS = 6  # inputs that are shown as a grid of their own
+PLAIN = (str, int, float, bool, type(None))  # values of kept columns that a page tells; others are media or lists
 GROUPS = 12  # values of a kept column, above which it is none to filter by
 MOSAICS, SIDE = 3, 96  # inputs in the drawing of the grid, and the pixels of each of its pictures
 ROWS = 12  # inputs shown as rows of one grid, where the sweep has one axis alone
@@ -76,7 +77,8 @@ def sheet(facts: Facts) -> Section | None:
     """Inputs spread evenly over the run with all their results."""
     if not facts.sheet:
         return None
-    kept = {name: {i[name] for i in facts.sheet} for name in facts.plan.identity["input"]["keep"]}
+    names = [n for n in facts.plan.identity["input"]["keep"] if all(isinstance(i[n], PLAIN) for i in facts.sheet)]
+    kept = {name: {i[name] for i in facts.sheet} for name in names}
     coarse = [name for name, found in kept.items() if len(found) <= GROUPS]
     items = [{**i, "groups": _groups(i, coarse), "words": _words(facts.plan, i, list(kept))} for i in facts.sheet]
     values = {

@@ -16,8 +16,17 @@ LABELS = {
     "clip_image": "CLIP similarity to the reference",
     "sketch_f1": "sketch fidelity (F1)",
     "delta_e": "colour error (Delta E)",
+    "similarity_music": "similarity to the music",
+    "similarity_text": "similarity to the text",
+    "similarity_motion": "similarity to the reference",
+    "beat_alignment": "beat alignment",
+    "beat_alignment_null": "beat alignment out of phase",
+    "foot_contact": "foot contact (PFC)",
+    "foot_skating": "foot skating",
+    "bone_deviation": "deviation of bone lengths",
+    "jerk": "jerk (m/s³)",
 }
-LESS_IS_BETTER = frozenset({"delta_e"})  # of the scores that come with the pipeline; best_by="-name" says it of others
+LESS_IS_BETTER = frozenset({"delta_e", "foot_contact", "foot_skating", "bone_deviation", "jerk"})  # of the scores that come with the pipeline; best_by="-name" says it of others
 
 
 @dataclasses.dataclass(frozen=True)

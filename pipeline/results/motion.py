@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POSES, STRIP = 5, (720, 240)  # in a picture of a motion, and its width and height
-MOVING = (200, 10.0, "GIF")  # pixels, pictures a second and form of one that moves: some 20 kB a second
+MOVING = (200, 10.0)  # pixels and pictures a second of one that moves: some 12 kB a second
 
 
 class MotionResult:
