@@ -64,7 +64,9 @@ LEG = """:units
     thigh shin
   end
 """
-STEPS = ":FULLY-SPECIFIED\n:DEGREES\n1\nroot 1 2 3 0 0 0\nthigh 0\nshin 0 0\n2\nroot 0 9 0 0 90 0\nthigh 90\nshin 0 90\n"
+STEPS = (
+    ":FULLY-SPECIFIED\n:DEGREES\n1\nroot 1 2 3 0 0 0\nthigh 0\nshin 0 0\n2\nroot 0 9 0 0 90 0\nthigh 90\nshin 0 90\n"
+)
 
 
 def lines(text: str) -> Lines:
@@ -93,7 +95,7 @@ def test_positions_are_those_of_pybvh(tmp_path: Path) -> None:
     path = tmp_path / "random.bvh"
     path.write_text(head + "\n".join(" ".join(map(str, row)) for row in rows) + "\n")
     ours = bvh.positions(bvh.read(path))
-    theirs = pybvh.read_bvh_file(path).get_spatial_coord()
+    theirs = pybvh.read_bvh_file(path).node_positions()
     np.testing.assert_allclose(np.stack([*ours.values()], 1), theirs, atol=1e-6)
 
 
