@@ -37,7 +37,10 @@ def skeleton(carrier: Carrier) -> tuple[dict[str, str | None], dict[str, np.ndar
 
 
 def bvh(
-    parents: Mapping[str, str | None], offsets: Mapping[str, np.ndarray], frames: Sequence[Sequence[float]], seconds: float
+    parents: Mapping[str, str | None],
+    offsets: Mapping[str, np.ndarray],
+    frames: Sequence[Sequence[float]],
+    seconds: float,
 ) -> str:
     """A BVH whose root has places and rotations and whose other joints have rotations Z X Y; frames tell the root's alone."""
 

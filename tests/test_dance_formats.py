@@ -64,7 +64,9 @@ LEG = """:units
     thigh shin
   end
 """
-STEPS = ":FULLY-SPECIFIED\n:DEGREES\n1\nroot 1 2 3 0 0 0\nthigh 0\nshin 0 0\n2\nroot 0 9 0 0 90 0\nthigh 90\nshin 0 90\n"
+STEPS = (
+    ":FULLY-SPECIFIED\n:DEGREES\n1\nroot 1 2 3 0 0 0\nthigh 0\nshin 0 0\n2\nroot 0 9 0 0 90 0\nthigh 90\nshin 0 90\n"
+)
 
 
 def lines(text: str) -> Lines:

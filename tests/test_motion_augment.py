@@ -29,7 +29,9 @@ def test_a_faster_dance_is_shorter_and_every_speed_greater(factor: float) -> Non
     steps = torch.arange(100.0)[:, None, None] * torch.tensor([0.02, 0, 0.01]) + torch.from_numpy(dancer.standing(100))
     quick = faster(steps, factor)
     assert len(quick) == int(99 / factor + 1e-6) + 1
-    torch.testing.assert_close(quick[:, 0], steps[0, 0] + torch.arange(len(quick))[:, None] * factor * torch.tensor([0.02, 0, 0.01]))
+    torch.testing.assert_close(
+        quick[:, 0], steps[0, 0] + torch.arange(len(quick))[:, None] * factor * torch.tensor([0.02, 0, 0.01])
+    )
     velocity = [representation.encode(p)[:, representation.VELOCITY] for p in (steps, quick)]
     torch.testing.assert_close(velocity[1], velocity[0][0] * factor + torch.zeros_like(velocity[1]), atol=1e-5, rtol=0)
 

@@ -26,7 +26,9 @@ LABELS = {
     "bone_deviation": "deviation of bone lengths",
     "jerk": "jerk (m/s³)",
 }
-LESS_IS_BETTER = frozenset({"delta_e", "foot_contact", "foot_skating", "bone_deviation", "jerk"})  # of the scores that come with the pipeline; best_by="-name" says it of others
+LESS_IS_BETTER = frozenset(
+    {"delta_e", "foot_contact", "foot_skating", "bone_deviation", "jerk"}
+)  # of the scores that come with the pipeline; best_by="-name" says it of others
 
 
 @dataclasses.dataclass(frozen=True)
