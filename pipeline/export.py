@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from pipeline import kinds, ledger, progress, results, schema, storage
+from pipeline import kinds, ledger, media, progress, results, schema, storage
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
 from pipeline.motion.formats import Dance, bvh, gif, gltf, npz, video
@@ -54,13 +54,13 @@ def _packed(settings: Export, plan: Plan) -> int:
     """Write files of many rows; how many rows there are."""
     suffix, write = FORMATS[settings.format]
     selected, fields = _selected(settings.run, plan), results.of(plan.task).fields
-    media = {**plan.task.roles, fields[0].name: results.of(plan.task).kind}
+    held = {**plan.task.roles, fields[0].name: results.of(plan.task).kind}
     total = 0
     for number in itertools.count():
         rows = list(itertools.islice(selected, settings.rows_per_file))
         if not rows:
             break
-        storage.put_new(storage.join(settings.output, f"part-{number:05d}.{suffix}"), write(Rows(rows, media, fields)))
+        storage.put_new(storage.join(settings.output, f"part-{number:05d}.{suffix}"), write(Rows(rows, held, fields)))
         total += len(rows)
     return total
 
@@ -173,12 +173,18 @@ def _array(values: Any) -> bytes:
 
 
 def _extension(kind: str, data: bytes) -> str:
-    if kind == "audio":
-        return next((name for start, name in SOUNDS.items() if data.startswith(start)), "mp3")
-    return str(Image.open(io.BytesIO(data)).format or "bin").lower()
+    """By the bytes themselves: kept columns may hold media of any kind."""
+    if data.startswith((b"RIFF", b"RF64")) and data[8:12] == b"WAVE":
+        return "wav"
+    if found := SOUNDS.get(data[:4]):
+        return found
+    try:
+        return "mp3" if kind == "audio" else str(Image.open(io.BytesIO(data), formats=media.FORMATS).format).lower()
+    except UnidentifiedImageError:
+        return "bin"
 
 
-SOUNDS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac", b"OggS": "ogg"}
+SOUNDS = {b"fLaC": "flac", b"OggS": "ogg"}
 FORMATS: dict[str, tuple[str, Callable[[Rows], bytes]]] = {
     "parquet": ("parquet", _parquet),
     "webdataset": ("tar", _webdataset),

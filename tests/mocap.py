@@ -42,7 +42,7 @@ def bvh(
     frames: Sequence[Sequence[float]],
     seconds: float,
 ) -> str:
-    """A BVH whose root has places and rotations and whose other joints have rotations Z X Y; frames tell the root's alone."""
+    """A BVH whose root has places and rotations and whose other joints have rotations; frames tell the root's alone."""
 
     def block(name: str, depth: int) -> list[str]:
         pad = "\t" * depth
@@ -67,7 +67,7 @@ def bvh(
 
 
 def dancing(carrier: Carrier, seconds: float, said_fps: float, bpm: float = BPM) -> str:
-    """A BVH of a dancer who sways, at the carrier's rate, whatever rate the file says; a T pose first if it skips one."""
+    """A BVH of a dancer who sways, at the carrier's rate whatever the file says; a T pose first if it skips one."""
     parents, offsets = skeleton(carrier)
     count = round(seconds * carrier.fps) + carrier.skip
     x = swaying(count, carrier.fps, bpm) / carrier.metres

@@ -95,7 +95,7 @@ def test_positions_are_those_of_pybvh(tmp_path: Path) -> None:
     path = tmp_path / "random.bvh"
     path.write_text(head + "\n".join(" ".join(map(str, row)) for row in rows) + "\n")
     ours = bvh.positions(bvh.read(path))
-    theirs = pybvh.read_bvh_file(path).get_spatial_coord()
+    theirs = pybvh.read_bvh_file(path).node_positions()
     np.testing.assert_allclose(np.stack([*ours.values()], 1), theirs, atol=1e-6)
 
 

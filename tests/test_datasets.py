@@ -10,7 +10,7 @@ from pipeline.datasets import openmoji
 from pipeline.datasets.openmoji import Drawing, assign_splits, components, pairwise_f1, table
 from pipeline.datasets.prepare import prepare
 from pipeline.scores.sketch import f1, lines
-from pipeline.settings import Prepare, Raw, SettingsError
+from pipeline.settings import Prepare, Raw, SettingsError, Source
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72">{}</svg>'
 RECORD = {"annotation": "red disc", "tags": "round", "group": "symbols", "skintone": "", "skintone_base_hexcode": ""}
@@ -107,7 +107,8 @@ def package(folder: Path, count: int) -> Path:
 
 def test_a_package_becomes_parquet_that_others_read_as_images(tmp_path: Path) -> None:
     out = str(tmp_path / "pairs.parquet")
-    settings = Prepare("openmoji", Raw(str(package(tmp_path / "package", 6))), out, 48, 4)
+    source = Source("openmoji", "pipeline.datasets.openmoji:from_package", {"image_size": 48})
+    settings = Prepare(source, Raw(str(package(tmp_path / "package", 6))), out, 4)
     assert prepare(settings) == out
     found = pq.read_table(out)
     assert found.num_rows == 6
@@ -121,6 +122,5 @@ def test_a_package_becomes_parquet_that_others_read_as_images(tmp_path: Path) ->
 
 def test_what_is_no_package_is_answered_with_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="npm pack openmoji@17.0.0"):
-        prepare(Prepare("openmoji", Raw(str(tmp_path)), str(tmp_path / "x"), 64, 64))
-    with pytest.raises(SettingsError, match="unknown source=emoji; known: openmoji"):
-        prepare(Prepare("emoji", Raw(str(tmp_path)), str(tmp_path / "x"), 64, 64))
+        source = Source("openmoji", "pipeline.datasets.openmoji:from_package", {"image_size": 64})
+        prepare(Prepare(source, Raw(str(tmp_path)), str(tmp_path / "x"), 64))

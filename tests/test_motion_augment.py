@@ -29,9 +29,8 @@ def test_a_faster_dance_is_shorter_and_every_speed_greater(factor: float) -> Non
     steps = torch.arange(100.0)[:, None, None] * torch.tensor([0.02, 0, 0.01]) + torch.from_numpy(dancer.standing(100))
     quick = faster(steps, factor)
     assert len(quick) == int(99 / factor + 1e-6) + 1
-    torch.testing.assert_close(
-        quick[:, 0], steps[0, 0] + torch.arange(len(quick))[:, None] * factor * torch.tensor([0.02, 0, 0.01])
-    )
+    places = steps[0, 0] + torch.arange(len(quick))[:, None] * factor * torch.tensor([0.02, 0, 0.01])
+    torch.testing.assert_close(quick[:, 0], places, atol=1e-5, rtol=0)
     velocity = [representation.encode(p)[:, representation.VELOCITY] for p in (steps, quick)]
     torch.testing.assert_close(velocity[1], velocity[0][0] * factor + torch.zeros_like(velocity[1]), atol=1e-5, rtol=0)
 
@@ -41,9 +40,9 @@ def test_music_goes_with_its_dance() -> None:
     music = torch.stack([beat.sin(), beat.cos(), torch.ones(300)], -1)
     quick = faster(music, 1.2)
     expected = 2 * np.pi * torch.arange(len(quick)) * 1.2 / 15
-    torch.testing.assert_close(quick[:, 0], expected.sin(), atol=0.02, rtol=0)
+    torch.testing.assert_close(quick[:, 0], expected.sin(), atol=0.03, rtol=0)
     assert torch.equal(quick[:, 2], torch.ones(len(quick)))
-    assert torch.equal(faster(music, 1.0), music)
+    torch.testing.assert_close(faster(music, 1.0), music)
 
 
 def test_speed_has_no_kinks_between_frames() -> None:

@@ -14,8 +14,8 @@ def prepare(settings: Prepare) -> str:
     if storage.stat_or_none(settings.output):
         raise SettingsError(f"output={settings.output} exists already; name another or delete it")
     table: pa.Table = resolve(settings.source.factory)(settings)
-    said = schema.huggingface_metadata(list(table.schema)) | (table.schema.metadata or {})
-    table = table.replace_schema_metadata(said)
+    inferred = {name.encode(): value for name, value in schema.huggingface_metadata(list(table.schema)).items()}
+    table = table.replace_schema_metadata(inferred | (table.schema.metadata or {}))
     storage.put_new(settings.output, storage.to_parquet(table, settings.row_group_rows))
     splits = table["split"].to_pylist() if "split" in table.column_names else ["all"] * len(table)
     for split, rows in sorted(collections.Counter(splits).items()):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import storage
-from pipeline.evaluation import anchors, stream, tables, variants
+from pipeline.evaluation import anchors, described, stream, tables, variants
 from pipeline.evaluation.collect import Group, finished
 from pipeline.evaluation.figures import Figures, differences, figures, warnings
 from pipeline.evaluation.intervals import Estimate
@@ -50,6 +50,7 @@ def _extras(settings: Evaluate) -> Iterator[Callable[[Evaluate, Plan, Slices], M
     """Figures that need more than stored columns."""
     yield anchors.figures
     yield variants.figures
+    yield described.figures
     if settings.training.path is not None:
         from pipeline.evaluation import memorised  # which takes torch
 

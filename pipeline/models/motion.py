@@ -39,8 +39,8 @@ class MusicAdapter(ModelMixin, ConfigMixin):
 
 
 class Block(nn.Module):
-    """Self-attention over frames, cross-attention to the conditions, MLP; scaled and shifted by the timestep through one
-    layer for all blocks and a table of each block's own (adaLN-single, Chen et al. 2024, PixArt-alpha)."""
+    """Self-attention over frames, cross-attention to the conditions, MLP; scaled and shifted by the timestep, through
+    one layer for all blocks and a table of each block's own (adaLN-single, Chen et al. 2024, PixArt-alpha)."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()

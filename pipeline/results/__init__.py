@@ -4,9 +4,10 @@ A new kind is one file here: a class that is made of a `Task`, named "module:att
 here imports torch: a report of a finished run needs none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -23,6 +24,9 @@ class Result(Protocol):
     kind: str  # of media (kinds.py): as which the judge and a reader of the page look at it
     fields: tuple[pa.Field, ...]  # columns of the output
     reference: str | None  # role of the inputs that holds a real result
+    descriptors: Mapping[
+        str, Callable[[NDArray[Any]], NDArray[np.float64]]
+    ]  # by which sets are compared: of a value, [D]
 
     def size(self, inputs: Mapping[str, Any]) -> int | None:
         """The size that an input's decoded values, by role, give to its result; None where they have no say."""

@@ -26,6 +26,7 @@ class ImageResult:
     fields = (pa.field("image", HF_IMAGE),)
 
     def __init__(self, task: Task) -> None:
+        self.descriptors: Mapping[str, Any] = {}
         self.reference = reference(task, self.kind)
 
     def size(self, inputs: Mapping[str, Any]) -> int | None:  # noqa: ARG002

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.media import Pixels
-from pipeline.motion import drawing, stored
+from pipeline.motion import drawing, features, stored
 from pipeline.motion.skeleton import FPS, JOINTS, Poses
 from pipeline.results import reference
 from pipeline.settings import SettingsError, Task
@@ -36,6 +36,7 @@ class MotionResult:
         seconds = task.options.get("seconds")
         if not isinstance(seconds, int | float) or round(seconds * FPS) < 1:
             raise SettingsError(f"task.options.seconds must be a number of seconds, not {seconds!r}")
+        self.descriptors = {"k": features.kinetic, "g": features.geometric}
         self.frames = round(seconds * FPS)
         self.reference = reference(task, self.kind)
         self.music = [role for role, kind in task.roles.items() if kind == "audio"]

@@ -34,7 +34,7 @@ class Style:
 
 STYLES = {
     "salsa": Style(
-        "salsa", Prior(165, 0.10), "reel", 4, (56, 73, 65, 11), 0, "xx.x.x.x|x.xx.x.x", 33, "...5..1.",
+        "salsa", Prior(165, 0.05), "reel", 4, (56, 73, 65, 11), 0, "xx.x.x.x|x.xx.x.x", 33, "...5..1.",
         {
             CLAVE: "..X.X...|X..X..X.", MARACAS: "xoxoxoxo", COWBELL: "X.o.X.o.",
             CONGA_SLAP: "..x.....", CONGA_HIGH: "......Xx", CONGA_LOW: "o...o...",

@@ -65,11 +65,16 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    return b""
+
+
 _NUMPY = ("numpy.core", "numpy._core")  # before and since numpy 2
 NAMES: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     **{(f"{core}.multiarray", "_reconstruct"): _Array for core in _NUMPY},
     **{(f"{core}.multiarray", "scalar"): _scalar for core in _NUMPY},
     **{(f"{core}.numeric", "_frombuffer"): _from_buffer for core in _NUMPY},

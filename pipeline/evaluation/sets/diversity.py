@@ -25,7 +25,7 @@ def diversity(sets: Sets) -> Mapping[str, Estimate]:
     if rows.units < LEAST:
         return found
     grouped = pairs.Grouped.of(rows)
-    sums = pairs.sums(lambda cosine: 1 - cosine, grouped, grouped)
+    sums = pairs.sums(pairs.of_products(lambda cosine: 1 - cosine), grouped, grouped)
     return {"diversity": intervals.jackknife_sums(lambda total: total[0] / total[1], sums, rows.inputs), **found}
 
 

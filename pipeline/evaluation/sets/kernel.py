@@ -39,7 +39,7 @@ def kid(sets: Sets) -> Mapping[str, Estimate]:
         return t * (3 + t * (3 + t))
 
     results, references = sets.against(sets.reference)
-    return _distance("kid_x1000", cubic, results, references)
+    return _distance("kid_x1000", pairs.of_products(cubic), results, references)
 
 
 def cmmd(sets: Sets) -> Mapping[str, Estimate]:
@@ -51,7 +51,7 @@ def cmmd(sets: Sets) -> Mapping[str, Estimate]:
         return np.expm1((cosine - 1) / SIGMA**2)  # |x - y|^2 = 2 - 2 x·y
 
     results, references = sets.against(sets.reference)
-    return _distance("cmmd", gaussian, results.unit(), references.unit())
+    return _distance("cmmd", pairs.of_products(gaussian), results.unit(), references.unit())
 
 
 def _distance(name: str, kernel: Kernel, results: Rows, references: Rows) -> Mapping[str, Estimate]:

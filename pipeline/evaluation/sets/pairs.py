@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,13 @@ from numpy.typing import NDArray
 from pipeline.evaluation import intervals
 from pipeline.evaluation.sets import Features, Rows, blocks
 
-Kernel = Callable[[Features], Features]  # inner products of rows -> values, of any shape
+Kernel = Callable[[Features, Features], NDArray[Any]]  # rows [N, D] and [M, D] -> values [N, M] of their pairs
 HEIGHT = 1024  # rows of a group that are multiplied at a time
+
+
+def of_products(function: Callable[[Features], Features]) -> Kernel:
+    """The kernel that is a function of two rows' inner product."""
+    return lambda a, b: function(a @ b.T)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +54,7 @@ def _block(kernel: Kernel, a: Grouped, b: Grouped, at: tuple[int, int]) -> tuple
     total, pairs = 0.0, 0
     for rows in blocks(bottom - top, HEIGHT):
         height = slice(top + rows.start, top + rows.stop)
-        values = kernel(a.features[height] @ b.features[left:right].T)
+        values = kernel(a.features[height], b.features[left:right])
         if a is b and at[0] == at[1]:  # an input's rows are all in one group
             values = values[a.own[height, None] != a.own[None, left:right]]
         total += float(values.sum(dtype=np.float64))
