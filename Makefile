@@ -5,13 +5,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo test lint faults fuzz memory clean
+.PHONY: demo test lint fluidsynth faults fuzz memory clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
 
-test: lint
+test: lint fluidsynth
 	$(BIN)/python -m pytest
+
+# Renders the music of dances (docs/dance.md). Where it may not be installed, the tests that need it fail and say so.
+fluidsynth:
+	@command -v fluidsynth >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends fluidsynth fluid-soundfont-gm >/dev/null; } || \
+	echo "make: FluidSynth is missing; apt-get install fluidsynth fluid-soundfont-gm" >&2
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

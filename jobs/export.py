@@ -1,4 +1,4 @@
-"""Selected results as training data: python jobs/export.py run=OUT output=PLACE (--help lists every key)."""
+"""Selected results as files: python jobs/export.py run=OUT output=PLACE (--help lists every key)."""
 
 import dataclasses
 

@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from pipeline.settings import Cluster
 
 # Set before Ray is imported: it reads them once.
@@ -49,14 +51,8 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
 def start(init: Callable[[], object]) -> None:
     """Call `init`, which starts a node, once more if a busy machine was too slow for it: Ray waits 30 s, fixed in its
     code, and raises a plain Exception."""
-    for attempt in range(STARTS):
-        try:
-            init()
-        except Exception as error:
-            if "timed out during startup" not in str(error) or attempt + 1 == STARTS:
-                raise
-        else:
-            return
+    slow = retry_if_exception(lambda error: "timed out during startup" in str(error))
+    Retrying(stop=stop_after_attempt(STARTS), retry=slow, reraise=True)(init)
 
 
 @contextlib.contextmanager

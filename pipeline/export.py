@@ -2,7 +2,8 @@
 
 Parquet: one row per result with the columns id, source_id, cell, the roles of the task's inputs, its result in
 place of the reference, scores and kept columns; jobs/train.py reads it as it is. WebDataset: tar files whose
-members are <row_id>.<role>.<extension>, as its loaders group them; a motion is the .npy file of its poses.
+members are <row_id>.<role>.<extension>, as its loaders group them; a motion is the .npy file of its poses. DANCES:
+each motion as a file of its own, <row_id>.<format>, with its music and beats where the format has room for them.
 """
 
 import dataclasses
@@ -20,7 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from pipeline import kinds, ledger, media, progress, results, schema, storage
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
-from pipeline.settings import Export, SettingsError
+from pipeline.motion.formats import Dance, bvh, gif, gltf, npz, video
+from pipeline.motion.skeleton import Poses
+from pipeline.settings import Export, SettingsError, Task
 from pipeline.stages.load import Reader
 
 GROUP_ROWS = 64  # rows of a Parquet row group
@@ -37,11 +40,19 @@ class Rows:
 
 def export(settings: Export) -> str:
     """Write the files and return their folder; files that are there already stay as they are."""
-    if settings.format not in FORMATS:
-        raise SettingsError(f"unknown format={settings.format}; known: {', '.join(FORMATS)}")
+    if settings.format not in {**FORMATS, **DANCES}:
+        raise SettingsError(f"unknown format={settings.format}; known: {', '.join([*FORMATS, *DANCES])}")
     if settings.rows_per_file < 1:
         raise SettingsError(f"rows_per_file must be at least 1, not {settings.rows_per_file}")
-    plan, (suffix, write) = finished(settings.run), FORMATS[settings.format]
+    plan = finished(settings.run)
+    total = _packed(settings, plan) if settings.format in FORMATS else _danced(settings, plan)
+    progress.say(f"{total:,} of {plan.rows:,} rows were selected")
+    return settings.output
+
+
+def _packed(settings: Export, plan: Plan) -> int:
+    """Write files of many rows; how many rows there are."""
+    suffix, write = FORMATS[settings.format]
     selected, fields = _selected(settings.run, plan), results.of(plan.task).fields
     held = {**plan.task.roles, fields[0].name: results.of(plan.task).kind}
     total = 0
@@ -51,8 +62,38 @@ def export(settings: Export) -> str:
             break
         storage.put_new(storage.join(settings.output, f"part-{number:05d}.{suffix}"), write(Rows(rows, held, fields)))
         total += len(rows)
-    progress.say(f"{total:,} of {plan.rows:,} rows were selected")
-    return settings.output
+    return total
+
+
+def _danced(settings: Export, plan: Plan) -> int:
+    """Write a file for each motion; how many there are."""
+    result = results.of(plan.task)
+    if result.kind != "motion":
+        known = ", ".join(FORMATS)
+        raise SettingsError(
+            f"format={settings.format} is for motions; results of {settings.run} are {result.kind}s: {known}"
+        )
+    if settings.format == "mp4" and not video.available():
+        raise SettingsError("format=mp4 needs imageio-ffmpeg: pip install 'batch-diffusion[video]'")
+    there = {stored.uri for stored in storage.list_objects(settings.output)}
+    total = 0
+    for row in _selected(settings.run, plan):
+        uri = storage.join(settings.output, f"{row['id']}.{settings.format}")
+        if uri not in there and (poses := result.stored(row)) is not None:
+            storage.put_new(uri, DANCES[settings.format](_dance(poses, row, plan.task)))
+        total += 1
+    return total
+
+
+def _dance(poses: Poses, row: Mapping[str, Any], task: Task) -> Dance:
+    """A motion with the first music and the first beats that its input has, as long as it is."""
+    result = results.of(task)
+
+    def first(kind: str) -> Any:
+        values = (kinds.KINDS[kind].decode(row.get(role)) for role, own in task.roles.items() if own == kind)
+        return next((result.fitted(kind, value, len(poses)) for value in values if value is not None), None)
+
+    return Dance(poses, first("times"), first("audio"))
 
 
 def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
@@ -147,4 +188,11 @@ SOUNDS = {b"fLaC": "flac", b"OggS": "ogg"}
 FORMATS: dict[str, tuple[str, Callable[[Rows], bytes]]] = {
     "parquet": ("parquet", _parquet),
     "webdataset": ("tar", _webdataset),
+}
+DANCES: dict[str, Callable[[Dance], bytes]] = {
+    "npz": npz.encode,
+    "bvh": bvh.encode,
+    "glb": gltf.encode,
+    "gif": gif.encode,
+    "mp4": video.encode,
 }

@@ -221,7 +221,7 @@ class Export:
 
     run: str
     output: str
-    format: str  # "parquet" | "webdataset"
+    format: str  # "parquet" | "webdataset" | of motions "npz" | "bvh" | "glb" | "gif" | "mp4"
     rows_per_file: int
 
 

@@ -14,7 +14,7 @@ import soundfile as sf
 from scipy.spatial.transform import Rotation
 
 from pipeline import sound, storage
-from pipeline.datasets.dance import aistpp, finedance, motorica, samples, unpickle
+from pipeline.datasets.dance import aistpp, finedance, motorica, recordings, samples, unpickle
 from pipeline.datasets.dance.carriers import MOTORICA
 from pipeline.datasets.dance.reading import FormatError
 from pipeline.datasets.prepare import prepare
@@ -26,7 +26,6 @@ from tests.test_dance_cmu import settings
 
 BREAK = "gBR_sBM_cAll_d04_mBR0_ch01"
 STREET = "kthstreet_gLH_sFM_cAll_d02_mLH_ch01_lala_001"
-SPLIT = {aistpp: "test", finedance: "train", motorica: "train"}
 
 
 def music(path: Path, seconds: float, bpm: float = 120) -> None:
@@ -151,6 +150,17 @@ def test_broken_files_and_empty_folders_are_answered_plainly(tmp_path: Path) -> 
     (tmp_path / "f/music_wav/001.wav").write_bytes(b"no music")
     with pytest.raises(FormatError, match=r"001.wav is not readable audio"):
         prepare(settings("finedance", tmp_path / "f", tmp_path / "x"))
+
+
+def test_a_song_has_one_split_and_a_tenth_of_them_are_held_out_for_each_use(tmp_path: Path) -> None:
+    splits = [recordings.split_of(f"song {n}") for n in range(2000)]
+    assert splits == [recordings.split_of(f"song {n}") for n in range(2000)]
+    assert splits.count("test") == pytest.approx(200, abs=45)
+    assert splits.count("val") == pytest.approx(200, abs=45)
+    for name in ("b.mp3", "a.mp3", "a.wav"):
+        (tmp_path / name).touch()
+    assert recordings.audio(tmp_path, "c", "a", "b") == tmp_path / "a.wav"
+    assert recordings.audio(tmp_path, "c") is None
 
 
 class Evil:

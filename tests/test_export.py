@@ -73,8 +73,15 @@ def test_webdataset_groups_members_by_row(finished: Generate, tmp_path: Path) ->
 
 
 def test_unknown_forms_and_unfinished_runs_are_named(models: Models, pairs: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="unknown format=csv; known: parquet, webdataset"):
+    with pytest.raises(SettingsError, match="unknown format=csv; known: parquet, webdataset, npz, bvh, glb, gif, mp4"):
         export(Export(str(tmp_path), str(tmp_path / "out"), "csv", 10))
     run(make.generate(models, pairs, str(tmp_path / "run"), "limit=2"))
     with pytest.raises(SettingsError, match="is not finished"):
         export(Export(str(tmp_path / "run"), str(tmp_path / "out"), "parquet", 10))
+
+
+def test_formats_of_dances_are_for_dances(finished: Generate, tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"format=bvh is for motions; results of .* are images: parquet, webdataset"
+    ):
+        export(Export(finished.output, str(tmp_path / "out"), "bvh", 10))

@@ -15,7 +15,7 @@ from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS
 from tests.dancer import real
 
-OPTIONS = {"frames": 30, "patch": 3, "maps": 8, "dim": 16, "layers": 1, "heads": 2}
+OPTIONS = {"frames": 30, "patch": 3, "dim": 16, "layers": 1, "heads": 2}
 
 
 def dances() -> torch.Tensor:

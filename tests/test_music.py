@@ -1,16 +1,20 @@
+from pathlib import Path
+
 import hypothesis.strategies as st
 import librosa
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 
-from pipeline import music
+from pipeline import music, sound
 from pipeline.motion.skeleton import FPS
 from pipeline.music import BEAT, CHANNELS, MEL, MUSIC, ONSET, WINDOW, MusicFeatures
 from pipeline.sound import RATE
 
 HEAR = MusicFeatures()
+SAMPLE = Path(sound.__file__).parent / "starter" / "samples" / "dance.parquet"
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -125,6 +129,16 @@ def test_beats_of_drums_are_found(bpm: float) -> None:
     assert (near < 0.05).mean() > 0.9  # twice the tempo is no error here: on every beat there is one
     ratio = 60 / np.median(np.diff(found)) / bpm
     assert min(abs(ratio - r) for r in (1, 2)) < 0.03
+
+
+def test_beats_of_the_embedded_music_are_found() -> None:
+    rows = [r for r in pq.read_table(SAMPLE, columns=["audio", "beats"]).to_pylist() if r["audio"]]
+    near = []
+    for row in rows:
+        found = music.beats(sound.decode(row["audio"]["bytes"], sound.Bounds()))
+        near += list(np.abs(np.array(row["beats"])[:, None] - found).min(1))
+    assert len(rows) == 12
+    assert np.mean(np.array(near) < 0.07) > 0.8
 
 
 def test_phase_is_zero_on_the_beat_and_goes_on_before_and_after() -> None:

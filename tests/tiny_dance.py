@@ -11,8 +11,8 @@ from diffusers import DDPMScheduler
 
 from pipeline import sound
 from pipeline.conditions.music import widths
+from pipeline.conditions.space import DanceSpace
 from pipeline.models import checkpoint, motion
-from pipeline.models.space import DanceSpace
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS, bone_lengths
 from pipeline.music import CHANNELS
@@ -49,7 +49,7 @@ def space_folder(folder: Path, seed: int) -> Path:
 def generator_folder(folder: Path, space: Path) -> Path:
     """A random music-to-dance generator that knows real dances' features and bones."""
     torch.manual_seed(0)
-    options = {"frames": 30, "patch": 3, "maps": 8, "dim": 16, "layers": 1, "heads": 2}
+    options = {"frames": 30, "patch": 3, "dim": 16, "layers": 1, "heads": 2}
     network = motion.build(widths(), {"tokens": 16, "pooled": 16}, options)
     poses = np.concatenate(list(real().values()))
     features = representation.encode(torch.from_numpy(poses))

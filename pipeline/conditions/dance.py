@@ -1,5 +1,5 @@
 """Text as evidence for a dance, and the judge of dances: both out of a space that music, text and motion share
-(models/space.py), from a folder with its weights and its tokenizer.
+(conditions/space.py), from a folder with its weights and its tokenizer.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.conditions import Condition, EncoderContext
-from pipeline.models.space import DanceSpace
+from pipeline.conditions.space import DanceSpace
 from pipeline.music import MusicFeatures
 from pipeline.settings import SettingsError
 

@@ -13,6 +13,7 @@ from pipeline.diffusion.constraint import Constraint, keeping
 from pipeline.models import checkpoint
 from pipeline.models.fusion import Fusion, Keep
 from pipeline.models.motion import MotionTransformer, MusicAdapter, MusicToDance
+from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS
 
 
@@ -24,7 +25,7 @@ class MusicToDanceBackend:
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
         self.network = MusicToDance(**loaded).to(device, dtype).eval().requires_grad_(False)
         self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
-        self.latent_shape = (round(options["seconds"] * FPS), int(self.network.transformer.config.width))
+        self.latent_shape = (round(options["seconds"] * FPS), representation.WIDTH)
         self.device, self.dtype = device, dtype
 
     def prepare(self, conditions: Conditions) -> dict[str, Condition]:

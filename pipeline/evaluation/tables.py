@@ -14,7 +14,8 @@ NAME, LEAST = 22, 28  # of them, for a figure's name and, at least, for a group
 
 def text(found: Mapping[str, Mapping[str, object]]) -> str:
     """A line for each figure, a column for each group; as many blocks below each other as WIDTH makes necessary."""
-    width = max(LEAST, *(len(group) + 2 for group in found))
+    cells = [*found, *(str(value) for own in found.values() for value in own.values())]
+    width = max(LEAST, *(len(cell) + 2 for cell in cells))
     each = max(1, (WIDTH - NAME) // width)
     groups = list(found)
     blocks = [groups[start : start + each] for start in range(0, len(groups), each)]

@@ -19,6 +19,9 @@ from pipeline.conditions import Condition, Conditions
 from pipeline.models.fusion import Fusion, Keep
 from pipeline.models.windows import blend, cut, starts
 from pipeline.motion import representation
+from pipeline.motion.representation import WIDTH
+
+MAPS = 64  # channels of the maps: the conditions' evidence for each frame
 
 
 class MusicAdapter(ModelMixin, ConfigMixin):
@@ -66,13 +69,11 @@ class Block(nn.Module):
 
 
 class MotionTransformer(ModelMixin, ConfigMixin):
-    """x_t [B, T, width] -> x_0, for windows of at most `frames` frames.
+    """x_t [B, T, WIDTH] -> x_0, for windows of at most `frames` frames.
 
     Args:
         frames: length of the windows it was trained on.
-        width: numbers per frame.
         patch: frames that make one token.
-        maps: width of the maps, the conditions' evidence for each frame.
         dim: width of the transformer, and of the fused tokens.
         layers: blocks.
         heads: of each attention.
@@ -84,30 +85,28 @@ class MotionTransformer(ModelMixin, ConfigMixin):
     def __init__(
         self,
         frames: int = 150,  # noqa: ARG002 - kept in the config
-        width: int = representation.WIDTH,
         patch: int = 3,
-        maps: int = 64,
         dim: int = 160,
         layers: int = 6,
         heads: int = 4,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.enter, self.hear = nn.Linear(patch * width, dim), nn.Linear(patch * maps, dim)
+        self.enter, self.hear = nn.Linear(patch * WIDTH, dim), nn.Linear(patch * MAPS, dim)
         self.time = nn.Sequential(
             nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, 7 * dim)
         )
         for parameter in self.time[-1].parameters():
             nn.init.zeros_(parameter)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
-        self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * width)
+        self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * WIDTH)
         # What makes a dance of features: known from the training set, kept with the weights.
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("std", torch.ones(width))
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("std", torch.ones(WIDTH))
         self.register_buffer("lengths", torch.zeros(21))
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-        """x_0 [B, T, width]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, maps, T]."""
+        """x_0 [B, T, WIDTH]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, MAPS, T]."""
         dim, length = self.config.dim, x_t.shape[1]
         x = self.enter(self._patches(x_t)) + self.hear(self._patches(maps.transpose(1, 2)))  # [B, N, dim]
         place = torch.arange(x.shape[1], device=x.device) * self.config.patch
@@ -125,11 +124,11 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         return whole.unflatten(1, (-1, patch)).flatten(2)
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Features [..., width] as x_0."""
+        """Features [..., WIDTH] as x_0."""
         return (features - self.mean) / self.std
 
     def poses(self, x_0: Tensor) -> Tensor:
-        """Joint positions [..., T, 22, 3] in metres of x_0 [..., T, width], as the network sees them."""
+        """Joint positions [..., T, 22, 3] in metres of x_0 [..., T, WIDTH], as the network sees them."""
         return representation.decode(x_0 * self.std + self.mean)
 
     def rigid(self, x_0: Tensor) -> Tensor:
@@ -152,7 +151,7 @@ class MusicToDance(nn.Module):
         return {**conditions, "music": seen}
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """x_0 [B, T, width] at x_t [B, T, width] and timesteps t [B].
+        """x_0 [B, T, WIDTH] at x_t [B, T, WIDTH] and timesteps t [B].
 
         A dance longer than the network's windows is seen through overlapping ones, whose predictions of shared
         frames are blended at every step (MultiDiffusion, Bar-Tal et al. 2023): there is one x_t, so nothing can jump.
@@ -187,11 +186,11 @@ def build(music: Mapping[str, int], text: Mapping[str, int], options: Mapping[st
     """A fresh network. `music` has widths "channels" and "pooled", `text` "tokens" and "pooled"; `options` those of
     MotionTransformer."""
     transformer = MotionTransformer(**options)
-    dim, maps = int(transformer.config.dim), int(transformer.config.maps)
+    dim = int(transformer.config.dim)
     fusion = Fusion(
         tokens={"text": text["tokens"], "music": music["pooled"]},
         pooled={"text": text["pooled"], "music": music["pooled"]},
-        maps={"music": [maps]},
+        maps={"music": [MAPS]},
         dim=dim,
     )
-    return MusicToDance(transformer, MusicAdapter(music["channels"], maps), fusion)
+    return MusicToDance(transformer, MusicAdapter(music["channels"], MAPS), fusion)

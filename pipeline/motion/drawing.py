@@ -189,7 +189,7 @@ def _clock(draw: ImageDraw.ImageDraw, frame: int, length: int, beats: Beats | No
     draw.line([(left, y), (right, y)], LINE, 2 * FINER)
     draw.line([(left, y), (now, y)], SOFT, 2 * FINER)
     if beats is not None:
-        for x in left + (right - left) * beats * FPS / max(1, length - 1):
+        for x in left + (right - left) * beats[beats * FPS < length] * FPS / max(1, length - 1):
             draw.line([(x, y - 3 * FINER), (x, y + 3 * FINER)], SOFT, FINER)
         since = frame / FPS - beats
         lit = bool(((since >= 0) & (since < 0.13)).any())

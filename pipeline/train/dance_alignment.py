@@ -1,4 +1,4 @@
-"""stage=align of dances: a space that music, text and motion share (models/space.py).
+"""stage=align of dances: a space that music, text and motion share (conditions/space.py).
 
 Symmetric InfoNCE (Radford et al. 2021) between music and motion and between text and motion. Rows of a batch with
 the same song, or the same caption, are positives of each other.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.models.space import DanceSpace
+from pipeline.conditions.space import DanceSpace
 from pipeline.music import CHANNELS
 from pipeline.settings import Train
 from pipeline.train import dances

@@ -166,10 +166,12 @@ def _take(dancers: Sequence[File], options: Options) -> Iterator[dict[str, Any]]
     motions = [read(file) for file in dancers]
     style = STYLES[dancers[0].genre]
     rhythm = follow(motions, style.prior, style.metre)
-    pieces = [_play(dancers[0], max(motions, key=len), rhythm, n, options.seed) for n in range(options.renderings)]
-    for file, poses in zip(dancers, motions, strict=True):
-        cutting = Cutting(options.seconds, options.hop if file.split == "train" else options.seconds)
-        for number, (first, last) in enumerate(cutting.frames(len(poses))):
+    cutting = Cutting(options.seconds, options.hop if dancers[0].split == "train" else options.seconds)
+    cuts = [list(cutting.frames(len(poses))) for poses in motions]
+    renderings = min(options.renderings, max(map(len, cuts)))
+    pieces = [_play(dancers[0], max(motions, key=len), rhythm, n, options.seed) for n in range(renderings)]
+    for file, poses, parts in zip(dancers, motions, cuts, strict=True):
+        for number, (first, last) in enumerate(parts):
             row = clip(poses, pieces[number % len(pieces)], first, last)
             said = captions(poses[first:last], style.words, file.role, rhythm.bpm, file.words)
             yield row | {

@@ -41,7 +41,7 @@ PIECES = (  # style of the music ("" for none), beats a minute, words
     ("charleston", 200, ""),
     ("", 0, "energetic salsa at 165 beats per minute"),
 )
-FIELDS = ("id", "text", "tune", "bpm", "beats", "audio", "motion")  # no motion in any row
+FIELDS = ("id", "text", "tune", "bpm", "beats", "audio", "motion")  # motion is null: there is no reference
 
 
 @dataclasses.dataclass(frozen=True)
