@@ -1,10 +1,12 @@
 """Shared by all tests: tiny models, one Ray, one S3 server."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tenacity
 import torch
 
 from pipeline.settings import Cluster
@@ -35,10 +37,17 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def ray_session(s3: str) -> Iterator[None]:
     """The one Ray of the test session, started after S3 so that its workers have the AWS variables."""
+    with contextlib.ExitStack() as stack:
+        _connect(stack)
+        yield
+
+
+@tenacity.retry(stop=tenacity.stop_after_attempt(3), reraise=True)
+def _connect(stack: contextlib.ExitStack) -> None:
+    """Ray gives its own start 30 s: a busy machine may need more."""
     from pipeline import cluster
 
-    with cluster.connected(Cluster(address=None, object_store_bytes=200_000_000)):
-        yield
+    stack.enter_context(cluster.connected(Cluster(address=None, object_store_bytes=200_000_000)))
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ HEALTH = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000,
 STRUCK = (("PUT", "/data/"), ("PUT", "/attempts/"), ("GET", "/plan/"))  # requests that the store's faults befall
 OPTIONS = [
     f"shard_rows={SHARD_ROWS}",
+    "actors.samplers=0",  # as many as there are CPUs
     *("batch_size=2", "steps=1", "storage.shared=true"),
     *("failures.time_limit=10", "failures.max_fraction=0.5", *saboteur.ARGUMENTS),
 ]

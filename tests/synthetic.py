@@ -1,5 +1,6 @@
 """A finished run without a model: a real plan, and objects of its shards with scores that a test decides."""
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,13 @@ def photographs(count: int, side: int) -> list[dict[str, Any]]:
     """Pictures with as much in them as photographs: soft noise."""
     rng = np.random.default_rng(0)
     small = [Image.fromarray(rng.integers(0, 256, (side // 4, side // 4, 3), np.uint8)) for _ in range(count)]
-    return [{"bytes": tiny.png(s.resize((side, side), Image.Resampling.BICUBIC)), "path": None} for s in small]
+    return [{"bytes": _webp(s.resize((side, side), Image.Resampling.BICUBIC)), "path": None} for s in small]
+
+
+def _webp(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=90)
+    return out.getvalue()
 
 
 def run(

@@ -42,7 +42,7 @@ def _read(uri: str) -> list[dict[str, object]]:
 def whole(models: Models, pairs: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A finished run with one sampler."""
     place = str(tmp_path_factory.mktemp("whole"))
-    page = run.generate(make.generate(models, pairs, place, "actors.samplers=1", "input.keep=[group]"))
+    page = run.generate(make.generate(models, pairs, place, "input.keep=[group]"))
     assert page == f"{place}/report/index.html"
     return place
 

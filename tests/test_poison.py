@@ -7,6 +7,7 @@ import pytest
 from pipeline import audit, ledger, run, storage
 from tests import make, tiny
 from tests.test_end_to_end import results
+from tests.test_stages import run as stages
 
 Models = dict[str, str]
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -20,7 +21,7 @@ def test_poisoned_rows_fail_and_the_rest_completes(models: Models, tmp_path: Pat
     more = ("task.encoders.text=tests.saboteur:Text", "shard_rows=2", "steps=1")
     clean = make.generate(models, str(good), str(tmp_path / "clean"), *more)
     holed = make.generate(models, str(bad), str(tmp_path / "holed"), *more, "failures.max_fraction=0.5")
-    run.generate(clean)
+    stages(clean, weights=run.fingerprints(clean))  # in this process
     run.generate(holed)
     plan = ledger.load(holed.output)
     assert plan is not None

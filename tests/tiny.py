@@ -1,4 +1,7 @@
-"""Tiny random-weight models and inputs in exactly the forms that real ones have: fast, and just as loadable."""
+"""Tiny random-weight models and inputs in exactly the forms that real ones have: fast, and just as loadable.
+
+Models import what makes them when they are made: a process that needs inputs alone is spared torch, for seconds.
+"""
 
 import io
 from pathlib import Path
@@ -6,16 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from diffusers import AutoencoderTiny
 from PIL import Image, ImageDraw
 
-from pipeline.conditions.clip import Clip
-from pipeline.models import checkpoint, image
+from pipeline.models import checkpoint
 from pipeline.schema import HF_IMAGE
-from pipeline.train.alignment import Alignment
-from pipeline.train.denoising import noise_schedule
-from pipeline.train.tokenizer import learn
 
 SIZE = 32
 COLOURS = ("red", "green", "blue", "yellow", "black")
@@ -34,6 +31,11 @@ CLIP_OPTIONS = {
 
 def clip_folder(folder: Path, seed: int) -> Path:
     """A random CLIP as an open_clip folder with checksums."""
+    import torch
+
+    from pipeline.train.alignment import Alignment
+    from pipeline.train.tokenizer import learn
+
     torch.manual_seed(seed)
     tokenizer = learn([f"a {c} box" for c in COLOURS], CLIP_OPTIONS["vocabulary"], CLIP_OPTIONS["context_length"])
     stage = Alignment.with_tokenizer(CLIP_OPTIONS, tokenizer)
@@ -44,6 +46,13 @@ def clip_folder(folder: Path, seed: int) -> Path:
 
 def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
     """A random sketch-to-image generator."""
+    import torch
+    from diffusers import AutoencoderTiny
+
+    from pipeline.conditions.clip import Clip
+    from pipeline.models import image
+    from pipeline.train.denoising import noise_schedule
+
     torch.manual_seed(seed)
     vae = AutoencoderTiny(
         encoder_block_out_channels=(8, 8, 8),
