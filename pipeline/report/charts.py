@@ -90,7 +90,7 @@ def histogram(values: Mapping[str, NDArray[np.float32]], label: str, name: str =
             )
     axes.set_xlabel(label)
     axes.set_ylabel("rows" if len(finite) == 1 else "% of rows")
-    if len(finite) > 1:
+    if len(finite) > 1 and everything.size:
         axes.legend(fontsize=7)
     return drawing(made, name)
 
@@ -107,7 +107,7 @@ def intervals(
         axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
         axes.plot([estimate.value], [place], "o", color=colour, markersize=5)
     axes.set_yticks(range(len(found)), list(found))
-    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(found)) - 0.5, -0.5)
     axes.set_xlabel(label)
     axes.grid(axis="x", color=SOFT, alpha=0.25, linewidth=0.6)
     return drawing(made, name)
