@@ -121,6 +121,6 @@ def test_a_package_becomes_parquet_that_others_read_as_images(tmp_path: Path) ->
 
 
 def test_what_is_no_package_is_answered_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    source = Source("openmoji", "pipeline.datasets.openmoji:from_package", {"image_size": 64})
     with pytest.raises(SettingsError, match="npm pack openmoji@17.0.0"):
-        source = Source("openmoji", "pipeline.datasets.openmoji:from_package", {"image_size": 64})
         prepare(Prepare(source, Raw(str(tmp_path)), str(tmp_path / "x"), 64))
