@@ -7,7 +7,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from pipeline.settings import Cluster
 
@@ -19,6 +21,7 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "OMP_NUM_THREADS": "1",  # one thread per actor, one actor per core: spinning thread pools collapse
 }
+STARTS = 3  # of a local node, at most
 
 
 @contextlib.contextmanager
@@ -37,12 +40,19 @@ def connected(settings: Cluster, worker_output: bool = False) -> Iterator[None]:
     submitted = settings.address or os.environ.get("RAY_ADDRESS")
     local = {} if submitted else {"object_store_memory": settings.object_store_bytes, "include_dashboard": False}
     with _mute(), _own_sigterm():
-        ray.init(address=submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local)
+        start(lambda: ray.init(submitted or "local", logging_level=logging.ERROR, log_to_driver=worker_output, **local))
     _quiet_data()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def start(init: Callable[[], object]) -> None:
+    """Call `init`, which starts a node, once more if a busy machine was too slow for it: Ray waits 30 s, fixed in its
+    code, and raises a plain Exception."""
+    slow = retry_if_exception(lambda error: "timed out during startup" in str(error))
+    Retrying(stop=stop_after_attempt(STARTS), retry=slow, reraise=True)(init)
 
 
 @contextlib.contextmanager
