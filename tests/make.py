@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from jobs.cli import compose_config, typed
 from jobs.generate import reshape
 from pipeline.build import build
-from pipeline.settings import Evaluate, Generate
+from pipeline.settings import Evaluate, Generate, Task
 
 
 def arguments(models: dict[str, str], pairs: str, output: str, *more: str) -> list[str]:
@@ -37,6 +37,11 @@ def generate(models: dict[str, str], pairs: str, output: str, *more: str) -> Gen
 def _composed(given: tuple[str, ...]) -> Any:
     """Hydra takes a good tenth of a second to compose a configuration; tests differ in places more than in settings."""
     return OmegaConf.to_container(compose_config("generate", given), resolve=True)
+
+
+def task(name: str, *more: str) -> Task:
+    """A task as conf/task/ has it."""
+    return build(Task, _composed((f"task={name}", *more))["task"])
 
 
 def _placed(values: Any, places: dict[str, str]) -> Any:

@@ -6,26 +6,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from jobs.cli import compose_config
 from pipeline import results, spectrogram
-from pipeline.build import build
 from pipeline.kinds import KINDS, judged
 from pipeline.media import MediaError
 from pipeline.motion import stored
 from pipeline.motion.skeleton import FPS
-from pipeline.settings import SettingsError, Task
+from pipeline.settings import SettingsError
 from pipeline.sound import RATE
 from tests.dancer import real
+from tests.make import task
 from tests.tiny_dance import music
 
 DANCE = next(iter(real().values()))  # [60, 22, 3]
-
-
-def task(name: str, *more: str) -> Task:
-    values: Any = OmegaConf.to_container(compose_config("generate", [f"task={name}", *more]), resolve=True)
-    return build(Task, values["task"])
 
 
 def back(kind: results.Result, value: np.ndarray) -> np.ndarray:

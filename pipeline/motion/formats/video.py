@@ -10,7 +10,7 @@ import soundfile
 from pipeline.motion import drawing
 from pipeline.motion.formats import Dance
 from pipeline.motion.skeleton import FPS
-from pipeline.sound import RATE
+from pipeline.sound import RATE, Waveform
 
 SIZE = 480  # pixels along a side
 OPTIONS = ("-movflags", "+faststart", "-shortest", "-crf", "23")
@@ -29,7 +29,7 @@ def encode(dance: Dance) -> bytes:
         path, sound = Path(folder) / "dance.mp4", Path(folder) / "music.wav"
         heard = {}
         if dance.music is not None:
-            soundfile.write(sound, dance.music[: round(len(dance.poses) * RATE / FPS)], RATE)
+            soundfile.write(sound, _lasting(dance.music, round(len(dance.poses) * RATE / FPS)), RATE)
             heard = {"audio_path": str(sound), "audio_codec": "aac"}
         writer = imageio_ffmpeg.write_frames(
             str(path),
@@ -46,3 +46,8 @@ def encode(dance: Dance) -> bytes:
             writer.send(np.ascontiguousarray(picture))
         writer.close()
         return path.read_bytes()
+
+
+def _lasting(music: Waveform, count: int) -> Waveform:
+    """So many samples of it, ended with silence: ffmpeg would end the film with its music."""
+    return np.pad(music[:count], (0, max(0, count - len(music))))
