@@ -17,13 +17,13 @@ def test_batches_become_pictures() -> None:
 
 def test_rows_are_filtered_and_decoded(pairs: str) -> None:
     table = data._read_group(pairs, 0, {"text": "text", "image": "image"}, "n > 1")
-    decoded = data._decode(table, 16)
+    decoded = data.pictures({"image_size": 16})(table)
     assert decoded["text"].to_pylist() == ["a blue box", "a yellow box"]
     assert len(decoded["image"][0].as_py()) == 16 * 16 * 3
 
 
 def test_rows_without_tags_have_empty_ones(pairs: str) -> None:
-    table = data._decode(data._read_group(pairs, 0, {"text": "text"}, None), 32)
+    table = data.pictures({"image_size": 32})(data._read_group(pairs, 0, {"text": "text"}, None))
     assert table["tags"].to_pylist() == [""] * 4
 
 
@@ -59,5 +59,5 @@ def test_rows_whose_pictures_cannot_be_read_are_left_out(tmp_path: Path) -> None
     rows[2]["sketch"] = None
     source = tiny.write(tmp_path / "in.parquet", rows)
     columns = {"text": "text", "image": "image", "sketch": "sketch"}
-    decoded = data._decode(data._read_group(str(source), 0, columns, None), 16)
+    decoded = data.pictures({"image_size": 16})(data._read_group(str(source), 0, columns, None))
     assert decoded["text"].to_pylist() == [rows[0]["text"], rows[3]["text"]]

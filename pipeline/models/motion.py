@@ -1,8 +1,10 @@
-"""The music-and-text-to-dance denoiser: a transformer over frames that predicts x_0.
+"""The music-and-text-to-dance denoiser: a transformer over frames.
 
 Music reaches it frame by frame, as the maps of its Condition (a small 1D CNN, the adapter, makes them out of the
 music's features), and as one token; text as tokens, through cross-attention. Both pass the gated fusion first.
-x is a dance as features [B, T, WIDTH] (motion/representation.py), each of zero mean and unit variance.
+x is a dance as features [B, T, WIDTH] (motion/representation.py), each of zero mean and unit variance. The network
+predicts v (Salimans & Ho 2022), x_0 = alpha x_t - sigma v: what is fine and fast in a dance stands in x_t when little
+noise is left, and need not pass through the network, which is narrower than a patch of features.
 """
 
 import dataclasses
@@ -69,7 +71,7 @@ class Block(nn.Module):
 
 
 class MotionTransformer(ModelMixin, ConfigMixin):
-    """x_t [B, T, WIDTH] -> x_0, for windows of at most `frames` frames.
+    """x_t [B, T, WIDTH] -> v, for windows of at most `frames` frames.
 
     Args:
         frames: length of the windows it was trained on.
@@ -85,7 +87,7 @@ class MotionTransformer(ModelMixin, ConfigMixin):
     def __init__(
         self,
         frames: int = 150,  # noqa: ARG002 - kept in the config
-        patch: int = 3,
+        patch: int = 2,
         dim: int = 160,
         layers: int = 6,
         heads: int = 4,
@@ -99,20 +101,24 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         for parameter in self.time[-1].parameters():
             nn.init.zeros_(parameter)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
+        self.manner = nn.Linear(dim, dim)  # what the conditions say of the whole dance
         self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * WIDTH)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
         # What makes a dance of features: known from the training set, kept with the weights.
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("std", torch.ones(WIDTH))
         self.register_buffer("lengths", torch.zeros(21))
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-        """x_0 [B, T, WIDTH]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, MAPS, T]."""
+        """v [B, T, WIDTH]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, MAPS, T]."""
         dim, length = self.config.dim, x_t.shape[1]
         x = self.enter(self._patches(x_t)) + self.hear(self._patches(maps.transpose(1, 2)))  # [B, N, dim]
         place = torch.arange(x.shape[1], device=x.device) * self.config.patch
         x = x + get_timestep_embedding(place, dim).to(x.dtype)
-        time = self.time(get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype))
-        time = time.unflatten(-1, (7, dim))
+        time = get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype)
+        seen = mask.unsqueeze(-1).to(tokens)
+        time = self.time(time + self.manner((tokens * seen).sum(1) / seen.sum(1))).unflatten(-1, (7, dim))
         for block in self.blocks:
             x = block(x, time, tokens, mask)
         return self.leave(self.norm(x)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)[:, :length]
@@ -151,7 +157,7 @@ class MusicToDance(nn.Module):
         return {**conditions, "music": seen}
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """x_0 [B, T, WIDTH] at x_t [B, T, WIDTH] and timesteps t [B].
+        """v [B, T, WIDTH] at x_t [B, T, WIDTH] and timesteps t [B].
 
         A dance longer than the network's windows is seen through overlapping ones, whose predictions of shared
         frames are blended at every step (MultiDiffusion, Bar-Tal et al. 2023): there is one x_t, so nothing can jump.

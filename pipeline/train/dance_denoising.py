@@ -1,7 +1,7 @@
 """stage=denoise of dances: the conditional denoiser of motion features, on music's features and a frozen space's words.
 
-x_0-prediction, as MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), with their losses on what the features mean in
-the room: joint velocities, the speed of feet that stand, the lengths of bones. Each condition is dropped alone, and
+The losses are of x_0, as in MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), and of what its features mean in the
+room: joint velocities, the speed of feet that stand, the lengths of bones. The network predicts v (models/motion.py). Each condition is dropped alone, and
 both together, in a share of the rows (`keep`).
 
 Options: `space` folder (stage=align), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
@@ -80,10 +80,11 @@ class DanceDenoising:
         t = torch.randint(1000, (len(x_0),), generator=generator).to(self.device)
         eps = torch.randn(x_0.shape, generator=generator).to(self.device)
         alpha_bar = self.alpha_bar[t].view(-1, 1, 1)
-        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        x_t = alpha * x_0 + sigma * eps
         seen = {m: k.to(self.device) for m, k in keep.items()}
-        predicted = network(x_t, t, self.conditions(rows), seen).float()
-        return losses(transformer, predicted, x_0, valid)
+        v = network(x_t, t, self.conditions(rows), seen).float()
+        return losses(transformer, alpha * x_t - sigma * v, x_0, valid)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -128,11 +129,11 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def noise_schedule() -> DDPMScheduler:
-    """The cosine schedule of Nichol & Dhariwal 2021, as MDM and EDGE; the network predicts x_0."""
+    """The cosine schedule of Nichol & Dhariwal 2021, as MDM and EDGE."""
     return DDPMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type="sample",
+        prediction_type="v_prediction",
         timestep_spacing="trailing",
         clip_sample=False,
     )

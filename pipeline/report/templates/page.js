@@ -32,7 +32,9 @@ document.addEventListener("click", (event) => {
   else if (event.target === viewer) viewer.close();
   else if (event.target.dataset.step) step(Number(event.target.dataset.step));
 });
-viewer.addEventListener("keydown", (event) => {
+// Of the whole page: a film that is hidden takes the focus out of the dialog with it.
+document.addEventListener("keydown", (event) => {
+  if (!viewer.open) return;
   if (event.key === "ArrowRight") step(1);
   if (event.key === "ArrowLeft") step(-1);
 });
