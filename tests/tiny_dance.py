@@ -58,6 +58,7 @@ def generator_folder(folder: Path, space: Path) -> Path:
         network.transformer.std.copy_(features.std(0) + 1e-3)
         network.transformer.lengths.copy_(torch.from_numpy(bone_lengths(poses).mean(0)))
         network.fusion.gate[-1].bias.fill_(1.0)
+        network.transformer.leave.weight.normal_(std=0.1)
     parts = {name: getattr(network, name) for name in ("transformer", "adapter", "fusion")}
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
     checkpoint.save_generator(folder, {**parts, "scheduler": scheduler}, {"space": space})
@@ -100,8 +101,8 @@ def models(root: Path) -> dict[str, str]:
 
 def generate(folders: dict[str, str], source: str, output: str, *more: str) -> Generate:
     """The settings of a small run."""
-    own = ["task=music_to_dance", f"task.options.seconds={SECONDS}"]
-    return make.generate(folders, source, output, *own, *more)
+    own = [] if any(key.startswith("task=") for key in more) else ["task=music_to_dance"]
+    return make.generate(folders, source, output, *own, f"task.options.seconds={SECONDS}", *more)
 
 
 def frames(index: int) -> int:

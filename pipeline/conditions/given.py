@@ -25,8 +25,8 @@ class GivenMotion:
     def __init__(self, frames: int, hold: Mapping[str, Any]) -> None:
         if hold["joints"] not in PARTS:
             raise SettingsError(f"task.options.hold.joints={hold['joints']}: known are {', '.join(PARTS)}")
-        self.frames = frames
-        self.kept = kept_frames(hold["frames"], frames)[None, :] & kept_channels(hold["joints"])[:, None]
+        self.frames, self.spans = frames, hold["frames"]
+        self.channels = kept_channels(hold["joints"])
 
     @classmethod
     def load(cls, context: EncoderContext) -> Self:
@@ -42,14 +42,16 @@ class GivenMotion:
                 continue
             seen = representation.encode(torch.from_numpy(poses[: self.frames]))  # [T, WIDTH]
             features[row, :, : len(seen)] = seen.T
-            mask[row, :, : len(seen)] = self.kept[:, : len(seen)].float()
+            kept = self.channels[:, None] & kept_frames(self.spans, len(seen))
+            mask[row, :, : len(seen)] = kept.float()
         nothing = torch.zeros(len(values), 1, 1)
         present = torch.tensor([v is not None for v in values])
         return Condition(nothing, nothing[:, 0].bool(), nothing[:, 0], (features, mask), present)
 
 
 def kept_frames(spans: Sequence[Sequence[float]] | None, frames: int) -> Tensor:
-    """[T] whether a frame lies in one of the spans, seconds; None: all do. A negative second counts from the end."""
+    """[T] whether a frame lies in one of the spans, seconds; None: all do. Negative seconds count from the motion's
+    end."""
     if spans is None:
         return torch.ones(frames, dtype=torch.bool)
     index = torch.arange(frames) / FPS

@@ -59,7 +59,7 @@ class Sample:
         """Planned rows with `drawn`, `embedding` and errors; an input's media stand in its first row only."""
         began = time.monotonic()
         failed = torch.tensor(block["error"].is_valid().to_pylist())
-        evidence = {m: condition(block, m).blank(failed) for m in self.modalities}
+        evidence = {m: condition(block, m).blank(failed) for m in self.settings.task.encoders}
         inputs = zip(block["planned"].to_pylist(), block["size"].to_pylist(), strict=True)
         rows = [{**p, "source": i, "size": size} for i, (planned, size) in enumerate(inputs) for p in planned]
         drawn, embeddings, forwards = self._draw(evidence, rows)
@@ -72,7 +72,7 @@ class Sample:
         spent = {"seconds.sample": time.monotonic() - began, "forwards": forwards, "sampler": self.name}
         own |= {name: [value] * len(rows) for name, value in spent.items()}
         heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
-        dropped = ["planned", "error", *_evidence_columns(block, self.modalities)]
+        dropped = ["planned", "error", *_evidence_columns(block, tuple(self.settings.task.encoders))]
         source = [r["source"] for r in rows]
         first = [s if not i or source[i - 1] != s else None for i, s in enumerate(source)]
         light = block.drop_columns([*dropped, *heavy]).take(pa.array(source, pa.int32()))
