@@ -1,14 +1,18 @@
-# make demo   set everything up and generate from the embedded sample
-# make test   set everything up and check it: format, lint, types, tests
+# make demo         set everything up and generate images from the embedded sample
+# make demo-dance   the same for dances
+# make test         set everything up and check it: format, lint, types, tests
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo test lint fluidsynth faults fuzz memory clean
+.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
+
+demo-dance: .venv/installed
+	$(BIN)/python jobs/generate.py task=music_to_dance
 
 test: lint fluidsynth
 	$(BIN)/python -m pytest
