@@ -92,8 +92,10 @@ def distances(clips: Clips, dances: dict[str, list[list[Poses]]], judge: Space) 
         pairs = np.concatenate([music, x], 1)
         return clips.each(lambda c: frechet.distance(Moments.of(beside[c]), Moments.of(pairs[c])))
 
-    means = {name: (np.mean([f(x) for x in xs], 0) for f in (audio, joint)) for name, xs in own.items()}
-    return {name: (next(pair), next(pair)) for name, pair in means.items()}
+    return {
+        name: (np.mean([audio(x) for x in samples], 0), np.mean([joint(x) for x in samples], 0))
+        for name, samples in own.items()
+    }
 
 
 def embedded(judge: Space, kind: str, values: Sequence[object]) -> NDArray[np.float64]:

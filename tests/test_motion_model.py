@@ -1,6 +1,7 @@
 """What a dance's network sees, and that long dances are one piece."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ import torch
 from pipeline.conditions import Condition
 from pipeline.conditions.given import GivenMotion, kept_channels, kept_frames
 from pipeline.conditions.music import of_features, widths
+from pipeline.diffusion.dance import MusicToDanceBackend
 from pipeline.models import motion
 from pipeline.models.windows import OVERLAP, blend, cut, starts
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS
+from tests import tiny_dance
 from tests.dancer import real
 
 OPTIONS = {"frames": 30, "patch": 3, "dim": 16, "layers": 1, "heads": 2}
@@ -152,3 +155,31 @@ def test_given_frames_and_joints_are_marked() -> None:
     assert found.present.tolist() == [True, False]
     assert torch.equal(found.maps[1][0, legs, :30], torch.ones(int(legs.sum()), 30))
     assert found.maps[1][0, upper].sum() == found.maps[1][1].sum() == found.maps[1][0, :, 30:].sum() == 0
+
+
+def test_in_half_precision_dances_are_the_same_but_for_its_rounding(tmp_path: Path) -> None:
+    folder = tiny_dance.generator_folder(tmp_path / "dance", tiny_dance.space_folder(tmp_path / "space", seed=0))
+    x_t, t = (
+        torch.randn(2, 30, representation.WIDTH, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([9, 900]),
+    )
+    heard = torch.rand(2, 30, CHANNELS, generator=torch.Generator().manual_seed(1))
+    yes = torch.ones(2, dtype=torch.bool)
+    seen = {
+        "text": Condition(torch.ones(2, 3, 16), torch.ones(2, 3, dtype=torch.bool), torch.ones(2, 16), (), yes),
+        "music": of_features(heard),
+    }
+    dances = []
+    for dtype in (torch.float32, torch.bfloat16):
+        backend = MusicToDanceBackend(folder, "cpu", dtype, {"seconds": 1})
+        for _ in range(2):  # the second batch as the first
+            v = backend.denoise(x_t, t, backend.prepare(seen), dict.fromkeys(seen, yes))
+            dances.append(backend.decode(v))
+    assert torch.equal(dances[0], dances[1])
+    assert torch.equal(dances[2], dances[3])
+    assert dances[2].dtype == torch.float32
+    assert (dances[0] - dances[2]).abs().max() < 0.1
+    exact = torch.zeros(1, 30, representation.WIDTH)
+    assert torch.equal(
+        backend.decode(exact), MusicToDanceBackend(folder, "cpu", torch.float32, {"seconds": 1}).decode(exact)
+    )

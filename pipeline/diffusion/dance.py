@@ -23,7 +23,11 @@ class MusicToDanceBackend:
     def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         parts = {"transformer": MotionTransformer, "adapter": MusicAdapter, "fusion": Fusion}
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
+        transformer: Any = loaded["transformer"]
+        exact = {name: buffer.float().to(device) for name, buffer in transformer.named_buffers()}
         self.network = MusicToDance(**loaded).to(device, dtype).eval().requires_grad_(False)
+        for name, buffer in exact.items():  # what makes a dance of features, in whatever the network computes
+            setattr(transformer, name, buffer)
         self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
         self.latent_shape = (round(options["seconds"] * FPS), representation.WIDTH)
         self.device, self.dtype = device, dtype
@@ -46,4 +50,4 @@ class MusicToDanceBackend:
 
     def decode(self, x_0: Tensor) -> Tensor:
         """Joint positions [B, T, 22, 3] in metres, on one skeleton."""
-        return self.network.transformer.float().rigid(x_0.float())
+        return self.network.transformer.rigid(x_0.float())

@@ -1,8 +1,8 @@
 """stage=denoise of dances: the conditional denoiser of motion features, on music's features and a frozen space's words.
 
 The losses are of x_0, as in MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), and of what its features mean in the
-room: joint velocities, the speed of feet that stand, the lengths of bones. The network predicts v (models/motion.py). Each condition is dropped alone, and
-both together, in a share of the rows (`keep`).
+room: joint velocities, the speed of feet that stand, the lengths of bones. The network predicts v (models/motion.py).
+Each condition is dropped alone, and both together, in a share of the rows (`keep`).
 
 Options: `space` folder (stage=align), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
 `drop_all` shares.
