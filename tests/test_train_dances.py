@@ -127,10 +127,11 @@ def test_the_exact_denoiser_has_no_loss(stage: DanceDenoising) -> None:
         alpha_bar = stage.alpha_bar[t].view(-1, 1, 1)
         return (alpha_bar.sqrt() * x_t - x_0) / (1 - alpha_bar).sqrt()
 
-    found = stage.errors(exact, rows, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    t = torch.tensor([20, 200, 600, 990])
+    found = stage.errors(exact, rows, t, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
     for name in ("features", "velocity", "bones"):
-        assert float(found[name]) < 1e-5
-    assert 0 < float(found["contact"]) < 0.1  # real feet slide a little
+        assert float(found[name].max()) < 1e-4
+    assert 0 < float(found["contact"].mean()) < 0.1  # real feet slide a little
 
 
 def test_what_lies_beyond_a_dance_is_not_learnt(stage: DanceDenoising) -> None:
@@ -139,8 +140,10 @@ def test_what_lies_beyond_a_dance_is_not_learnt(stage: DanceDenoising) -> None:
     wrong = x_0.clone()
     wrong[:, 20:] += 1
     valid = torch.arange(FRAMES).expand(4, -1) < 20
-    assert float(losses(stage.transformer, wrong, x_0, valid)["features"]) == 0
-    assert float(losses(stage.transformer, wrong, x_0, rows.valid)["features"]) == pytest.approx(1 / 3, abs=1e-3)
+    assert float(losses(stage.transformer, wrong, x_0, valid)["features"].max()) == 0
+    assert losses(stage.transformer, wrong, x_0, rows.valid)["features"].tolist() == pytest.approx(
+        [1 / 3] * 4, abs=1e-3
+    )
 
 
 def test_a_foot_that_stands_must_not_move(stage: DanceDenoising) -> None:
