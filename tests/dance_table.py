@@ -26,6 +26,8 @@ from pipeline.motion import features
 from pipeline.motion.skeleton import Poses
 from pipeline.scores import frechet
 from pipeline.scores.frechet import Moments
+from tests.dance_values import values as measured
+from tests.long_dance import speeds
 
 CELLS = {"music alone": "drop=text", "text alone": "drop=music", "music + text": "drop=none"}
 Values = NDArray[np.float64]  # [1 + T] of all clips, then without each of the trials
@@ -38,6 +40,7 @@ class Clips:
     music: list[NDArray[np.float32]]
     real: list[Poses]
     trial: NDArray[np.str_]
+    beats: list[list[float]]
 
     def each(self, of: Callable[[NDArray[np.bool_]], float]) -> Values:
         """A figure of chosen clips."""
@@ -49,10 +52,11 @@ def lines(run: str, path: str) -> tuple[Clips, dict[str, list[list[Poses]]]]:
     """The clips, and of each line of the table the dances [samples][clips]."""
     made = pq.read_table(f"{run}/data", columns=["source_id", "cell", "sample_index", "motion"])
     ids = sorted(set(made["source_id"].to_pylist()))
-    table = pq.read_table(path, columns=["id", "split", "trial", "audio", "motion"])
+    table = pq.read_table(path, columns=["id", "split", "trial", "audio", "motion", "beats"])
     rows = {row["id"]: row for row in table.filter(pc.is_in(table["id"], pa.array(ids))).to_pylist()}
     real = [motion(rows[i]["motion"]) for i in ids]
-    clips = Clips([heard(rows[i]["audio"]) for i in ids], real, np.array([rows[i]["trial"] for i in ids]))
+    music, trial = [heard(rows[i]["audio"]) for i in ids], np.array([rows[i]["trial"] for i in ids])
+    clips = Clips(music, real, trial, [rows[i]["beats"] for i in ids])
     samples = sorted(set(made["sample_index"].to_pylist()))
     where = {(r["cell"], r["sample_index"], r["source_id"]): motion(r["motion"]) for r in made.to_pylist()}
     found = {name: [[where[cell, s, i] for i in ids] for s in samples] for name, cell in CELLS.items()}
@@ -136,6 +140,20 @@ def table(run: str, path: str, judges: Sequence[str]) -> Iterator[str]:
     for folder, own in zip(judges, each, strict=True):
         values = [f"{own[name][0][0]:.2f}; {own[name][1][0]:.2f}" for name in ("real motion", *CELLS)]
         yield f"| {fingerprint(folder)[:8]}: audio; joint | {' | '.join(values)} |"
+    yield from bodies(clips, dances)
+
+
+def bodies(clips: Clips, dances: dict[str, list[list[Poses]]]) -> Iterator[str]:
+    """Whether these could be bodies that dance to the music: means, and the slowest and the fastest dance."""
+    heads = ["", "clips", "beats", "null", "shuffled", "foot contact", "skating", "bones", "jerk", "rig, mm", "m/s"]
+    yield f"\n| {' | '.join(heads)} |"
+    yield "| --- " * 11 + "|"
+    for name in ("real motion", *CELLS):
+        made = [poses for sample in dances[name] for poses in sample]
+        rows = [{"beats": beats} for _ in dances[name] for beats in clips.beats]
+        cells = measured(rows, made, np.random.default_rng(0))
+        means = [speeds(poses).mean() for poses in made]
+        yield f"| {name} | {len(made)} | {' | '.join(cells)} | {min(means):.2f} to {max(means):.2f} |"
 
 
 def row(name: str, values: Sequence[Values], clips: Clips) -> str:
