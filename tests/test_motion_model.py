@@ -100,7 +100,7 @@ def network(seed: int = 0) -> motion.MusicToDance:
     made = motion.build(widths(), {"tokens": 16, "pooled": 8}, OPTIONS).eval()
     with torch.no_grad():
         made.fusion.gate[-1].bias.fill_(1.0)
-        made.transformer.leave.weight.normal_(std=0.1)  # a fresh network says nothing
+        made.transformer.refine.leave.weight.normal_(std=0.1)  # a fresh network says nothing
     return made
 
 

@@ -123,9 +123,8 @@ def test_the_exact_denoiser_has_no_loss(stage: DanceDenoising) -> None:
     rows = some(stage)
     x_0 = stage.transformer.normalise(representation.encode(rows.poses))
 
-    def exact(x_t: torch.Tensor, t: torch.Tensor, *_: Any) -> torch.Tensor:
-        alpha_bar = stage.alpha_bar[t].view(-1, 1, 1)
-        return (alpha_bar.sqrt() * x_t - x_0) / (1 - alpha_bar).sqrt()
+    def exact(*_: Any) -> torch.Tensor:
+        return x_0
 
     t = torch.tensor([20, 200, 600, 990])
     found = stage.errors(exact, rows, t, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
@@ -190,4 +189,4 @@ def test_what_is_trained_on_ray_can_be_sampled_from(source: str, tmp_path: Path)
     backend = MusicToDanceBackend(Path(made), "cpu", torch.float32, {"seconds": 2})
     x_0 = torch.zeros(1, *backend.latent_shape)
     assert backend.decode(x_0).shape == (1, 60, 22, 3)
-    assert backend.scheduler_config["prediction_type"] == "v_prediction"
+    assert backend.scheduler_config["prediction_type"] == "sample"

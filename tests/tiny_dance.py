@@ -58,9 +58,9 @@ def generator_folder(folder: Path, space: Path) -> Path:
         network.transformer.std.copy_(features.std(0) + 1e-3)
         network.transformer.lengths.copy_(torch.from_numpy(bone_lengths(poses).mean(0)))
         network.fusion.gate[-1].bias.fill_(1.0)
-        network.transformer.leave.weight.normal_(std=0.1)
+        network.transformer.refine.leave.weight.normal_(std=0.1)
     parts = {name: getattr(network, name) for name in ("transformer", "adapter", "fusion")}
-    scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
+    scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     checkpoint.save_generator(folder, {**parts, "scheduler": scheduler}, {"space": space})
     return folder
 

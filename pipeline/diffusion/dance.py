@@ -45,7 +45,7 @@ class MusicToDanceBackend:
         return keeping(self.network.transformer.normalise(features), (mask > 0) & given.present[:, None, None])
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """v, in float32 whatever the network computes in."""
+        """x_0, in float32 whatever the network computes in."""
         return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
 
     def decode(self, x_0: Tensor) -> Tensor:

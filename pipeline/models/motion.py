@@ -2,9 +2,9 @@
 
 Music reaches it frame by frame, as the maps of its Condition (a small 1D CNN, the adapter, makes them out of the
 music's features), and as one token; text as tokens, through cross-attention. Both pass the gated fusion first.
-x is a dance as features [B, T, WIDTH] (motion/representation.py), each of zero mean and unit variance. The network
-predicts v (Salimans & Ho 2022), x_0 = alpha x_t - sigma v: what is fine and fast in a dance stands in x_t when little
-noise is left, and need not pass through the network, which is narrower than a patch of features.
+x is a dance as features [B, T, WIDTH] (motion/representation.py), each of zero mean and unit variance. What is fine
+and fast stands in x_t itself when little noise is left, and need not pass through a network that is narrower than a
+patch of features: x_0 = alpha x_t + filters of x_t over time + what the network adds.
 """
 
 import dataclasses
@@ -23,7 +23,13 @@ from pipeline.models.windows import blend, cut, starts
 from pipeline.motion import representation
 from pipeline.motion.representation import WIDTH
 
+FILTERS = 4  # of each feature over time
 MAPS = 64  # channels of the maps: the conditions' evidence for each frame
+
+
+def signal(t: Tensor) -> Tensor:
+    """alpha [B] of x_t = alpha x_0 + sigma eps in the cosine schedule (Nichol & Dhariwal 2021, eq. 17), t in [0, 1000)."""
+    return torch.cos((t.float() / 1000 + 0.008) / 1.008 * torch.pi / 2)
 
 
 class MusicAdapter(ModelMixin, ConfigMixin):
@@ -70,8 +76,31 @@ class Block(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
+class Refiner(nn.Module):
+    """What the transformer says of each patch, and x_t itself, frame by frame: convolutions and, for each feature, some
+    linear filters, all of which know the noise level. A level's best linear estimate of a signal is a filter (Wiener
+    1949), so that smoothness need not be learnt by attention."""
+
+    def __init__(self, dim: int, width: int = 128) -> None:
+        super().__init__()
+        self.enter, self.layer = nn.Conv1d(2 * WIDTH, width, 5, padding=2), nn.Conv1d(width, width, 5, padding=2)
+        self.level, self.leave = nn.Linear(dim, 2 * width), nn.Conv1d(width, WIDTH, 5, padding=2)
+        self.filters = nn.Conv1d(WIDTH, FILTERS * WIDTH, 13, padding=6, groups=WIDTH, bias=False)
+        self.mix = nn.Linear(dim, FILTERS * WIDTH)
+        for parameter in (*self.leave.parameters(), *self.mix.parameters()):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x_t: Tensor, coarse: Tensor, time: Tensor) -> Tensor:
+        """x_t and coarse [B, T, WIDTH], time [B, D] -> x_0 - alpha x_t [B, T, WIDTH]."""
+        x = self.enter(torch.cat([x_t, coarse], -1).transpose(1, 2))
+        scale, shift = self.level(time)[:, :, None].chunk(2, 1)
+        x = x + self.layer(F.gelu(x * (1 + scale) + shift))
+        smooth = self.filters(x_t.transpose(1, 2)) * self.mix(time)[:, :, None]
+        return (self.leave(F.gelu(x)) + smooth.unflatten(1, (WIDTH, FILTERS)).sum(2)).transpose(1, 2)
+
+
 class MotionTransformer(ModelMixin, ConfigMixin):
-    """x_t [B, T, WIDTH] -> v, for windows of at most `frames` frames.
+    """x_t [B, T, WIDTH] -> x_0, for windows of at most `frames` frames.
 
     Args:
         frames: length of the windows it was trained on.
@@ -102,9 +131,7 @@ class MotionTransformer(ModelMixin, ConfigMixin):
             nn.init.zeros_(parameter)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.manner = nn.Linear(dim, dim)  # what the conditions say of the whole dance
-        self.norm, self.leave = nn.LayerNorm(dim), nn.Linear(dim, patch * WIDTH)
-        for parameter in self.leave.parameters():
-            nn.init.zeros_(parameter)
+        self.norm, self.leave, self.refine = nn.LayerNorm(dim), nn.Linear(dim, patch * WIDTH), Refiner(dim)
         # What makes a dance of features: known from the training set, kept with the weights.
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("std", torch.ones(WIDTH))
@@ -116,12 +143,13 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         x = self.enter(self._patches(x_t)) + self.hear(self._patches(maps.transpose(1, 2)))  # [B, N, dim]
         place = torch.arange(x.shape[1], device=x.device) * self.config.patch
         x = x + get_timestep_embedding(place, dim).to(x.dtype)
-        time = get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype)
+        level = get_timestep_embedding(t, dim, flip_sin_to_cos=True, downscale_freq_shift=0).to(x_t.dtype)
         seen = mask.unsqueeze(-1).to(tokens)
-        time = self.time(time + self.manner((tokens * seen).sum(1) / seen.sum(1))).unflatten(-1, (7, dim))
+        time = self.time(level + self.manner((tokens * seen).sum(1) / seen.sum(1))).unflatten(-1, (7, dim))
         for block in self.blocks:
             x = block(x, time, tokens, mask)
-        return self.leave(self.norm(x)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)[:, :length]
+        coarse = self.leave(self.norm(x)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)[:, :length]
+        return signal(t)[:, None, None].to(x_t) * x_t + self.refine(x_t, coarse, level)
 
     def _patches(self, frames: Tensor) -> Tensor:
         """[B, T, C] -> [B, N, patch * C], ended with zeros."""
@@ -199,4 +227,5 @@ def build(music: Mapping[str, int], text: Mapping[str, int], options: Mapping[st
         maps={"music": [MAPS]},
         dim=dim,
     )
+    nn.init.ones_(fusion.gate[-1].bias)  # nothing was trained before, so that nothing has to be sheltered at first
     return MusicToDance(transformer, MusicAdapter(music["channels"], MAPS), fusion)

@@ -1,10 +1,10 @@
 """stage=denoise of dances: the conditional denoiser of motion features, on music's features and a frozen space's words.
 
-The losses are of x_0, as in MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), and of what its features mean in the
-room: joint velocities, the speed of feet that stand, the lengths of bones. The network predicts v (models/motion.py).
-Each condition is dropped alone, and both together, in a share of the rows (`keep`). Rows weigh min(SNR, MOST_SNR) + 1
-(Hang et al. 2023, for v): equal errors of v as long as that is bearable. With equal weights little was learnt of the
-last steps, and dances trembled.
+x_0-prediction, as MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), with their losses on what the features mean in
+the room: joint velocities, the speed of feet that stand, the lengths of bones. Each condition is dropped alone, and
+both together, in a share of the rows (`keep`). A row's features weigh min(SNR, MOST_SNR) + 1 (Hang et al. 2023), or the
+last steps are hardly learnt and dances tremble; the other losses min(SNR, MOST_SNR): of what is all noise they only say
+that nothing is known.
 
 Options: `space` folder (stage=align), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
 `drop_all` shares.
@@ -72,8 +72,9 @@ class DanceDenoising:
         t = torch.randint(1000, (len(rows.texts),), generator=generator).to(self.device)
         weights, alpha_bar = self.options["weights"], self.alpha_bar[t]
         found = self.errors(network, rows, t, keep, generator)
-        each = torch.stack([weights[name] * value for name, value in found.items()]).sum(0)  # [B]
-        return ((alpha_bar / (1 - alpha_bar)).clamp(max=MOST_SNR) + 1).mul(each).mean()
+        snr = (alpha_bar / (1 - alpha_bar)).clamp(max=MOST_SNR)
+        each = {name: weights[name] * (snr + (name == "features")) * value for name, value in found.items()}
+        return torch.stack(list(each.values())).sum(0).mean()
 
     def errors(
         self, network: nn.Module, rows: dances.Dances, t: Tensor, keep: Keep, generator: torch.Generator
@@ -84,11 +85,10 @@ class DanceDenoising:
         x_0 = transformer.normalise(representation.encode(poses))
         eps = torch.randn(x_0.shape, generator=generator).to(self.device)
         alpha_bar = self.alpha_bar[t].view(-1, 1, 1)
-        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        x_t = alpha * x_0 + sigma * eps
+        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
         seen = {m: k.to(self.device) for m, k in keep.items()}
-        v = network(x_t, t, self.conditions(rows), seen).float()
-        return losses(transformer, alpha * x_t - sigma * v, x_0, valid)
+        predicted = network(x_t, t, self.conditions(rows), seen).float()
+        return losses(transformer, predicted, x_0, valid)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -138,7 +138,7 @@ def noise_schedule() -> DDPMScheduler:
     return DDPMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
+        prediction_type="sample",
         timestep_spacing="trailing",
         clip_sample=False,
     )
