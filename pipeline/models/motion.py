@@ -28,7 +28,7 @@ MAPS = 64  # channels of the maps: the conditions' evidence for each frame
 
 
 def signal(t: Tensor) -> Tensor:
-    """alpha [B] of x_t = alpha x_0 + sigma eps in the cosine schedule (Nichol & Dhariwal 2021, eq. 17), t in [0, 1000)."""
+    """Alpha [B] of x_t = alpha x_0 + sigma eps at t in [0, 1000), in Nichol & Dhariwal's (2021, eq. 17) schedule."""
     return torch.cos((t.float() / 1000 + 0.008) / 1.008 * torch.pi / 2)
 
 
