@@ -15,6 +15,7 @@ from pipeline.models.windows import OVERLAP, blend, cut, starts
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS
+from pipeline.train.dance_denoising import noise_schedule
 from tests import tiny_dance
 from tests.dancer import real
 
@@ -183,3 +184,8 @@ def test_in_half_precision_dances_are_the_same_but_for_its_rounding(tmp_path: Pa
     assert torch.equal(
         backend.decode(exact), MusicToDanceBackend(folder, "cpu", torch.float32, {"seconds": 1}).decode(exact)
     )
+
+
+def test_the_network_knows_the_schedule_that_it_is_trained_with() -> None:
+    t = torch.arange(0, 1000, 37)
+    assert torch.allclose(motion.signal(t), noise_schedule().alphas_cumprod[t].sqrt(), atol=2e-3)

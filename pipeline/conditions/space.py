@@ -4,7 +4,6 @@ Used two ways, like a CLIP: one conditions the generator (its word vectors), ano
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -93,8 +92,3 @@ class DanceSpace(ModelMixin, ConfigMixin):
     def forward(self, music: Tensor, features: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings [B, E] of music features [B, T, C], motion features [B, T, WIDTH] and token ids [B, L]."""
         return self.music(music), self.motion((features - self.mean) / self.std), self.text(ids)
-
-
-def padded(rows: Sequence[Tensor]) -> Tensor:
-    """Sequences [T_i, ...] as one batch [B, max T, ...], the shorter ones ended with zeros."""
-    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
