@@ -1,4 +1,4 @@
-"""Train one part of a generator: python jobs/train.py stage=align|autoencode|denoise output=… key=value …"""
+"""Train one part of a generator: python jobs/train.py stage=… output=… key=value …"""
 
 import dataclasses
 

@@ -138,7 +138,7 @@ class MotionTransformer(ModelMixin, ConfigMixin):
         self.register_buffer("lengths", torch.zeros(21))
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-        """V [B, T, WIDTH]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, MAPS, T]."""
+        """x_0 [B, T, WIDTH]; t [B] in [0, 1000), tokens [B, L, dim], mask [B, L], maps [B, MAPS, T]."""
         dim, length = self.config.dim, x_t.shape[1]
         x = self.enter(self._patches(x_t)) + self.hear(self._patches(maps.transpose(1, 2)))  # [B, N, dim]
         place = torch.arange(x.shape[1], device=x.device) * self.config.patch
@@ -185,7 +185,7 @@ class MusicToDance(nn.Module):
         return {**conditions, "music": seen}
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """V [B, T, WIDTH] at x_t [B, T, WIDTH] and timesteps t [B].
+        """x_0 [B, T, WIDTH] at x_t [B, T, WIDTH] and timesteps t [B].
 
         A dance longer than the network's windows is seen through overlapping ones, whose predictions of shared
         frames are blended at every step (MultiDiffusion, Bar-Tal et al. 2023): there is one x_t, so nothing can jump.

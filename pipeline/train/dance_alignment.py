@@ -1,4 +1,4 @@
-"""stage=align of dances: a space that music, text and motion share (conditions/space.py).
+"""stage=align_dance: a space that music, text and motion share (conditions/space.py).
 
 Symmetric InfoNCE (Radford et al. 2021) between music and motion and between text and motion. Rows of a batch with
 the same song, or the same caption, are positives of each other.

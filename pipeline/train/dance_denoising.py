@@ -1,4 +1,4 @@
-"""stage=denoise of dances: the conditional denoiser of motion features, on music's features and a frozen space's words.
+"""stage=denoise_dance: the conditional denoiser of motion features, on music's features and a frozen space's words.
 
 x_0-prediction, as MDM (Tevet et al. 2023) and EDGE (Tseng et al. 2023), with their losses on what the features mean in
 the room: joint velocities, the speed of feet that stand, the lengths of bones. Each condition is dropped alone, and
@@ -6,7 +6,7 @@ both together, in a share of the rows (`keep`). A row's features weigh min(SNR, 
 last steps are hardly learnt and dances tremble; the other losses min(SNR, MOST_SNR): of what is all noise they only say
 that nothing is known.
 
-Options: `space` folder (stage=align), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
+Options: `space` folder (stage=align_dance), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
 `drop_all` shares.
 """
 
