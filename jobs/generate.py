@@ -11,7 +11,8 @@ from pipeline.settings import Generate, SettingsError
 
 
 def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
-    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"]."""
+    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"], parts of the model as
+    Part."""
     guidance = dict(values["guidance"])
     name, interval = guidance.pop("scheme"), guidance.pop("interval")
     used = scheme(name).uses(values["task"]["conditions"])
@@ -20,11 +21,22 @@ def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
         if group == "guidance" and weight in guidance and weight not in used:
             raise SettingsError(f"guidance={name} does not use {key}; it uses {', '.join(used) or 'no weight'}")
     weights = {m: guidance[m] for m in used}
+    parts = {name: [_part(value) for value in values["model"][name]] for name in ("adapters", "loras")}
+    task = values["task"]
+    # A family knows encoders of more roles than a task may have.
+    encoders = {role: name for role, name in task["encoders"].items() if role in task["roles"]}
     return {
         **values,
+        "task": {**task, "encoders": encoders},
+        "model": {**values["model"], **parts},
         "guidance": {"scheme": name, "interval": interval, "weights": weights},
         "sweep": flat(values["sweep"]),
     }
+
+
+def _part(value: Any) -> dict[str, Any]:
+    """A part of a model as a path, or as {path: path, scale: 0.8}."""
+    return {"path": value, "scale": 1.0} if isinstance(value, str) else {"scale": 1.0, **value}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -37,7 +49,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def absolute(settings: Generate) -> Generate:
     """Relative local paths from here, the output from where it lasts."""
-    model = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
+    model: dict[str, Any] = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
+    for name in ("adapters", "loras"):
+        parts = getattr(settings.model, name)
+        model[name] = tuple(dataclasses.replace(part, path=storage.absolute(part.path)) for part in parts)
+    model["vae"] = settings.model.vae and storage.absolute(settings.model.vae)
     sweep = dict(settings.sweep)
     if "model" in sweep:
         sweep["model"] = tuple(storage.absolute(str(path)) for path in sweep["model"])

@@ -34,6 +34,7 @@ def _problems(settings: Generate) -> Iterator[str]:
         score = getattr(getattr(settings, key.split(".")[0]), key.split(".")[1])
         if score.removeprefix("-") not in settings.task.scores:
             yield f"{key}={score} is none of the task's scores: {', '.join(settings.task.scores)}"
+    yield from _model_problems(settings)
     yield from _keep_problems(settings)
     if settings.preview and settings.retry_failed:
         yield "retry_failed=true removes shards, which preview=true must not do; give one of them"
@@ -59,6 +60,23 @@ def _ranges(settings: Generate) -> Iterator[str]:
         yield f"failures.time_limit must be more than 0 seconds, not {settings.failures.time_limit:g}"
     if settings.guidance.interval and settings.guidance.interval[0] >= settings.guidance.interval[1]:
         yield "guidance.interval=[lo,hi] needs lo < hi; both are values of sigma"
+
+
+def _model_problems(settings: Generate) -> Iterator[str]:
+    """Parts of a model that its family cannot use, or lacks."""
+    task, adapters = settings.task, settings.model.adapters
+    adapted = task.options.get("adapted")  # the condition that adapters serve
+    if adapters and adapted not in task.conditions:
+        yield f"model.adapters serve no condition of task={task.name}" + (
+            f"; take 'task.conditions=[{adapted},{','.join(task.conditions)}]'" if adapted else " with family=own"
+        )
+    if adapted in task.conditions and not adapters:
+        rest = ",".join(m for m in task.conditions if m != adapted)
+        yield f"the condition {adapted} needs model.adapters=[…]; without them take 'task.conditions=[{rest}]'"
+    if settings.model.loras and adapted is None:
+        yield "model.loras are for published checkpoints; say which with family="
+    if not 0 < float(task.options.get("strength", 1)) <= 1:
+        yield f"task.options.strength must lie in (0, 1], not {task.options['strength']}"
 
 
 def _keep_problems(settings: Generate) -> Iterator[str]:

@@ -3,6 +3,7 @@
     text    str                             image   RGB pixels [H, W, 3]
     sketch  grey pixels [H, W]              audio   a waveform [S] (sound.py)
     motion  poses [T, 22, 3] (motion/)      times   seconds [N], ascending, e.g. of beats; scores alone look at them
+    words   str that says nothing of the result, as a negative prompt; mask as a sketch, white where it may change
 
 A new kind is one entry of KINDS; a task's encoders, judge and scores must know what to do with its values.
 """
@@ -79,6 +80,8 @@ KINDS: Mapping[str, Kind] = {
     "audio": Kind(decode_audio, spectrogram.picture),
     "motion": Kind(decode_motion, drawing.strip),
     "times": Kind(decode_times, judged=False),
+    "words": Kind(decode_text, judged=False),
+    "mask": Kind(decode_sketch, media.as_rgb, judged=False),
 }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline import attempts, audit, cluster, ledger, preview, progress, storage
 from pipeline.adopt import adopt_or_make
-from pipeline.cells import models, variants
+from pipeline.cells import variants
 from pipeline.checks import check
 from pipeline.ledger import Plan
-from pipeline.models import checkpoint
+from pipeline.models import checkpoint, files
 from pipeline.plan import Weights
 from pipeline.settings import Generate, RunError, SettingsError
 from pipeline.stages import Job
@@ -57,13 +57,13 @@ def fingerprints(settings: Generate) -> tuple[Weights, ...]:
     """Content hashes of the folders of each model. Raises SettingsError if a part of a generator is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
     found = []
-    for model in models(settings):
-        if part := checkpoint.part_with(model, settings.model.judge):
+    for own in variants(settings):
+        if part := checkpoint.part_with(own.model.path, settings.model.judge):
             raise SettingsError(
-                f"model.judge={settings.model.judge} is a part of the generator {model} ({part}/), which may not mark "
-                "its own work; take another"
+                f"model.judge={settings.model.judge} is a part of the generator {own.model.path} ({part}/), which may "
+                "not mark its own work; take another"
             )
-        found.append({"model": checkpoint.fingerprint(model), "judge": judge})
+        found.append({**files.fingerprints(own.model), "judge": judge})
     return tuple(found)
 
 
@@ -129,9 +129,12 @@ def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) ->
 
 def _refuse_local_paths(settings: Generate, nodes: int) -> None:
     """Several nodes share no local folder unless they are told to."""
-    paths = {"output": settings.output, "input.path": settings.input.path}
-    paths |= {"model.path": settings.model.path, "model.judge": settings.model.judge}
-    for key, uri in paths.items():
+    model = settings.model
+    paths = [("output", settings.output), ("input.path", settings.input.path)]
+    paths += [("model.path", model.path), ("model.judge", model.judge)]
+    paths += [("model.vae", model.vae)] if model.vae else []
+    paths += [("model.adapters", p.path) for p in model.adapters] + [("model.loras", p.path) for p in model.loras]
+    for key, uri in paths:
         if nodes > 1 and storage.is_local(uri) and not uri.startswith(storage.STARTER) and not settings.storage.shared:
             raise SettingsError(
                 f"{key}={uri} is a local path, but the cluster has {nodes} nodes; "

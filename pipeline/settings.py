@@ -30,6 +30,7 @@ class Task:
     name: str
     result: str  # "module:attribute" of the kind of its results (results/)
     roles: Mapping[str, str]  # role of an input column -> kind of media (kinds.py)
+    required: tuple[str, ...]  # roles without which a row fails
     conditions: tuple[str, ...]  # roles that condition the sampler, in the order of chained guidance
     encoders: Mapping[str, str]  # condition -> "module:attribute" of its encoder
     backend: str  # "module:attribute" that loads model.path into a Denoiser
@@ -40,12 +41,24 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """Weights that join a generator."""
+
+    path: str  # folder
+    scale: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
-    """Weights, as folders in diffusers or open_clip form; local or any fsspec URI."""
+    """Weights, as folders in diffusers or open_clip form; local, any fsspec URI, or hf://owner/name@revision."""
 
     path: str  # the generator: its networks, its scheduler and the encoders of its conditions
     judge: str  # a folder that the generator has never seen, as the task's judge loads it; it alone scores
     dtype: str  # "float32" | "bfloat16" | "float16"
+    adapters: tuple[Part, ...]  # T2I-Adapters and ControlNets, for the sketch
+    loras: tuple[Part, ...]
+    vae: str | None  # in place of the generator's own
+    trust_pickle: bool  # also read weights that are pickles, which can execute anything
 
 
 @dataclasses.dataclass(frozen=True)

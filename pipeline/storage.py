@@ -241,7 +241,7 @@ def _temporary(path: Path, data: bytes) -> Path:
 
 
 def _version(info: dict[str, Any]) -> str:
-    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("blob_id")
     return str(tag).strip('"') if tag else f"{info['size']}-{info.get('mtime', '')}"
 
 

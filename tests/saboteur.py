@@ -21,6 +21,7 @@ from pipeline import storage
 from pipeline.conditions import Condition
 from pipeline.conditions.clip import TextEncoder
 from pipeline.diffusion.backends import SketchToImageBackend
+from pipeline.models.files import Files
 from pipeline.scores import Sample
 
 ARGUMENTS = [
@@ -64,8 +65,8 @@ class Text(TextEncoder):
 class Backend(SketchToImageBackend):
     """The project's own model, with a note of its process and of the node that it works on."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
-        super().__init__(folder, device, dtype, options)
+    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        super().__init__(files, device, dtype, options)
         self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
         (notes() / "samplers" / str(os.getpid())).touch()
 
@@ -79,8 +80,8 @@ class Backend(SketchToImageBackend):
 class Pair(Backend):
     """As `Backend`, but it waits for a second one: alone, it would be done before that one has started."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
-        super().__init__(folder, device, dtype, options)
+    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        super().__init__(files, device, dtype, options)
         deadline = time.monotonic() + PAIR_SECONDS
         while len(list((notes() / "samplers").iterdir())) < 2 and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -8,7 +8,7 @@ from pipeline.conditions import Condition
 from pipeline.diffusion import guidance, schedulers
 from pipeline.diffusion.constraint import constrained, keeping
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.sampler import Guide, sample
+from pipeline.diffusion.sampler import Denoiser, Guide, sample
 
 KINDS = ("sample", "epsilon", "v_prediction")
 SHAPE = (6, 3)
@@ -34,7 +34,7 @@ def test_an_unknown_prediction_type_is_refused() -> None:
         constrained(lambda x: x, torch.zeros(1), torch.zeros(1), 1.0, "flow")
 
 
-class Keeps:
+class Keeps(Denoiser):
     """Predicts that x_0 is 1 everywhere; has to keep `known` in the first two places."""
 
     latent_shape = SHAPE
@@ -70,7 +70,7 @@ def test_the_loop_ends_on_what_was_given(kind: str, name: str) -> None:
     condition = Condition(nothing, nothing[:, 0].bool(), nothing[:, 0], (), torch.ones(2, dtype=torch.bool))
     branches = guidance.branches("none", ("text",), (frozenset({"text"}),), [{}, {}])
     scheduler = schedulers.make_scheduler(name, denoiser.scheduler_config)
-    drawn = sample(denoiser, {"text": condition}, generators([1, 2]), scheduler, 10, Guide(branches)).x_0
+    drawn = sample(denoiser, {"text": condition}, generators([1, 2]), scheduler, 10, Guide(branches)).values
     free = drawn[~denoiser.mask]
     assert torch.allclose(drawn[denoiser.mask], denoiser.known[denoiser.mask], atol=0.02)
     assert (free - 1).abs().max() < 0.1

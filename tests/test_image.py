@@ -10,6 +10,7 @@ from pipeline.conditions.clip import TextEncoder, to_unit
 from pipeline.conditions.sketch import SketchEncoder
 from pipeline.diffusion.backends import SketchToImageBackend
 from pipeline.models import image
+from pipeline.models.files import Files
 from tests.tiny import SIZE, picture
 
 Models = dict[str, str]
@@ -17,7 +18,7 @@ Models = dict[str, str]
 
 @pytest.fixture(scope="module")
 def backend(models: Models) -> SketchToImageBackend:
-    return SketchToImageBackend(Path(models["path"]), "cpu", torch.float32, {})
+    return SketchToImageBackend(Files(Path(models["path"])), "cpu", torch.float32, {})
 
 
 @pytest.fixture(scope="module")

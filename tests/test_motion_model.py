@@ -11,6 +11,7 @@ from pipeline.conditions.given import GivenMotion, kept_channels, kept_frames
 from pipeline.conditions.music import of_features, widths
 from pipeline.diffusion.dance import MusicToDanceBackend
 from pipeline.models import motion
+from pipeline.models.files import Files
 from pipeline.models.windows import OVERLAP, blend, cut, starts
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
@@ -172,7 +173,7 @@ def test_in_half_precision_dances_are_the_same_but_for_its_rounding(tmp_path: Pa
     }
     dances = []
     for dtype in (torch.float32, torch.bfloat16):
-        backend = MusicToDanceBackend(folder, "cpu", dtype, {"seconds": 1})
+        backend = MusicToDanceBackend(Files(folder), "cpu", dtype, {"seconds": 1})
         for _ in range(2):  # the second batch as the first
             v = backend.denoise(x_t, t, backend.prepare(seen), dict.fromkeys(seen, yes))
             dances.append(backend.decode(v))
@@ -182,7 +183,7 @@ def test_in_half_precision_dances_are_the_same_but_for_its_rounding(tmp_path: Pa
     assert (dances[0] - dances[2]).abs().max() < 0.1
     exact = torch.zeros(1, 30, representation.WIDTH)
     assert torch.equal(
-        backend.decode(exact), MusicToDanceBackend(folder, "cpu", torch.float32, {"seconds": 1}).decode(exact)
+        backend.decode(exact), MusicToDanceBackend(Files(folder), "cpu", torch.float32, {"seconds": 1}).decode(exact)
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.conditions import Condition, Conditions
 from pipeline.diffusion import guidance
 from pipeline.diffusion.guidance import Branches
 from pipeline.diffusion.noise import generators, initial_noise
-from pipeline.diffusion.sampler import Guide, sample, sigma_of
+from pipeline.diffusion.sampler import Denoiser, Guide, sample, sigma_of
 from pipeline.diffusion.schedulers import SCHEDULERS, make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models.fusion import Keep
@@ -35,7 +35,7 @@ def evidence(rows: int, present: bool = True) -> Condition:
 
 
 @dataclasses.dataclass
-class Gaussian:
+class Gaussian(Denoiser):
     """The exact v-prediction where data is N(sum of the means of the seen modalities, STD^2)."""
 
     latent_shape: tuple[int, ...] = SHAPE
@@ -46,9 +46,6 @@ class Gaussian:
     def prepare(self, conditions: Conditions) -> Conditions:
         self.prepared += 1
         return conditions
-
-    def constraint(self, conditions: Conditions) -> None:
-        """Nothing has to be kept."""
 
     def mean(self, conditions: Conditions, keep: Keep) -> Tensor:
         return torch.stack([MEANS[m] * (c.present & keep[m]) for m, c in conditions.items()]).sum(0)
@@ -102,12 +99,12 @@ def exact(rows: int = 8, mean: float = 1.0) -> Tensor:
 @pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "unipc", "heun", "euler"])
 def test_deterministic_schedulers_solve_the_ode(name: str) -> None:
     made, _ = draw(name, steps=200)
-    assert (made.x_0 - exact()).abs().max() < 0.05
+    assert (made.values - exact()).abs().max() < 0.05
 
 
 def test_the_second_order_solver_converges_faster_than_the_first() -> None:
     def error(name: str, steps: int) -> float:
-        return float((draw(name, steps)[0].x_0 - exact()).abs().mean())
+        return float((draw(name, steps)[0].values - exact()).abs().mean())
 
     assert error("dpmpp_2m", 20) < error("ddim", 20) / 2
     # First order: five times the steps, a fifth of the error (diffusers' DDIM wants steps that divide 1,000).
@@ -117,8 +114,8 @@ def test_the_second_order_solver_converges_faster_than_the_first() -> None:
 @pytest.mark.parametrize("name", ["ddpm", "euler_a", "dpmpp_2m_sde"])
 def test_stochastic_schedulers_reach_the_distribution(name: str) -> None:
     made, _ = draw(name, steps=100, rows=256)
-    assert made.x_0.mean() == pytest.approx(sum(MEANS.values()), abs=0.03)
-    assert made.x_0.std() == pytest.approx(STD, abs=0.05)
+    assert made.values.mean() == pytest.approx(sum(MEANS.values()), abs=0.03)
+    assert made.values.std() == pytest.approx(STD, abs=0.05)
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
@@ -129,14 +126,14 @@ def test_a_row_depends_on_its_seed_alone(name: str) -> None:
     conditions = {m: evidence(4) for m in MEANS}
     branches = guidance.everything(tuple(MEANS), 4)
     shuffled = sample(denoiser, conditions, generators(order), make_scheduler(name, CONFIG), 6, Guide(branches))
-    assert torch.equal(shuffled.x_0, whole.x_0[order])
+    assert torch.equal(shuffled.values, whole.values[order])
 
 
 def test_composed_guidance_of_gaussians_is_what_its_formula_says() -> None:
     # eps is affine in the mean, so weights w over means m give the ODE of mean  sum_k w_k m_k.
     weights = {"text": 1.7, "sketch": 0.6}
     made, _ = draw("dpmpp_2m", steps=200, scheme="composed", weights=weights)
-    assert (made.x_0 - exact(mean=1.7 * MEANS["text"] + 0.6 * MEANS["sketch"])).abs().max() < 0.05
+    assert (made.values - exact(mean=1.7 * MEANS["text"] + 0.6 * MEANS["sketch"])).abs().max() < 0.05
 
 
 def test_weights_are_per_row() -> None:
@@ -148,7 +145,7 @@ def test_weights_are_per_row() -> None:
     )
     for row, w in enumerate(rows):
         mean = sum(w[m] * MEANS[m] for m in MEANS)
-        assert (made.x_0[row] - exact(3, mean)[row]).abs().max() < 0.06
+        assert (made.values[row] - exact(3, mean)[row]).abs().max() < 0.06
 
 
 def test_a_missing_modality_is_its_null_in_every_branch() -> None:
@@ -157,7 +154,7 @@ def test_a_missing_modality_is_its_null_in_every_branch() -> None:
     made = sample(
         Gaussian(), conditions, generators(range(2)), make_scheduler("dpmpp_2m", CONFIG), 200, Guide(branches)
     )
-    assert (made.x_0 - exact(2, W["text"] * MEANS["text"])).abs().max() < 0.05
+    assert (made.values - exact(2, W["text"] * MEANS["text"])).abs().max() < 0.05
 
 
 W = {"text": 2.0, "sketch": 3.0}

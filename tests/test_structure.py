@@ -28,6 +28,7 @@ LAYERS = [
         "music",
         "spectrogram",
         "kinds",
+        "lora",
     },
     {"cluster"},
     {"scores", "results"},

@@ -195,6 +195,7 @@ def denoising(models: Models, pairs: str, output: str) -> Denoising:
 
 def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_path: Path) -> None:
     from pipeline.diffusion.backends import SketchToImageBackend
+    from pipeline.models.files import Files
 
     torch.manual_seed(0)
     stage = denoising(models, pairs, str(tmp_path))
@@ -202,7 +203,7 @@ def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_
     assert last < first
     assert set(stage.validate(stage.network, batch())) == {"loss_all", "loss_text", "loss_sketch", "loss_none"}
     stage.save(stage.network, tmp_path / "model")
-    backend = SketchToImageBackend(tmp_path / "model", "cpu", torch.float32, {})
+    backend = SketchToImageBackend(Files(tmp_path / "model"), "cpu", torch.float32, {})
     loaded, trained = backend.network.state_dict(), stage.network.state_dict()
     assert set(loaded) == set(trained)
     assert all(torch.equal(loaded[name], trained[name]) for name in trained)

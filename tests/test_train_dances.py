@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from jobs.cli import compose_config
 from pipeline.build import build
 from pipeline.diffusion.dance import MusicToDanceBackend
+from pipeline.models.files import Files
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS, MIRRORED
 from pipeline.music import CHANNELS
@@ -186,7 +187,7 @@ def test_a_batch_can_be_learnt(source: str) -> None:
 def test_what_is_trained_on_ray_can_be_sampled_from(source: str, tmp_path: Path) -> None:
     space = fit(settings("align_dance", source, str(tmp_path / "space")))
     made = fit(settings("denoise_dance", source, str(tmp_path / "dance"), f"stage.options.space={space}"))
-    backend = MusicToDanceBackend(Path(made), "cpu", torch.float32, {"seconds": 2})
+    backend = MusicToDanceBackend(Files(Path(made)), "cpu", torch.float32, {"seconds": 2})
     x_0 = torch.zeros(1, *backend.latent_shape)
     assert backend.decode(x_0).shape == (1, 60, 22, 3)
     assert backend.scheduler_config["prediction_type"] == "sample"

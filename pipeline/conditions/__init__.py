@@ -6,6 +6,7 @@ the task's `encoders`. Encoders are frozen and run once per unique input, never 
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
@@ -94,6 +95,9 @@ class EncoderContext:
     device: str
     shared: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the task's
+    dtype: torch.dtype = torch.float32  # in which large encoders compute
+    loras: tuple[tuple[Path, float], ...] = ()  # folders, scales
+    trust_pickle: bool = False
 
     def share(self, name: str, make: Callable[[], Any]) -> Any:
         """A part made by the first encoder that asks for it, the same one for the next."""

@@ -1,10 +1,9 @@
 """Checkpoints of each family behind one signature (`sampler.Denoiser`); named in a task's `backend`.
 
-A backend is made of the model's folder, a device, the precision of its network and the task's `options`.
+A backend is made of the model's files, a device, the precision of its network and the task's `options`.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,14 +11,17 @@ from diffusers import AutoencoderTiny, DDPMScheduler, T2IAdapter, UNet2DConditio
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
+from pipeline.diffusion.editing import Editing
 from pipeline.models import checkpoint, image
+from pipeline.models.files import Files
 from pipeline.models.fusion import Fusion, Keep
 
 
-class SketchToImageBackend:
+class SketchToImageBackend(Editing):
     """The project's own generator folder: unet, adapter, fusion, vae, scheduler (models/image.py)."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype, _options: Mapping[str, Any]) -> None:
+    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        folder = files.folder
         parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
         self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
@@ -27,18 +29,20 @@ class SketchToImageBackend:
         self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
         side = int(self.network.unet.config.sample_size)
         self.latent_shape = (int(self.network.unet.config.in_channels), side, side)
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.options = device, dtype, options
 
     def prepare(self, conditions: Conditions) -> dict[str, Condition]:
-        """The adapter's features of the sketches."""
-        return self.network.prepare({m: c.to(self.device, self.dtype) for m, c in conditions.items()})
-
-    def constraint(self, conditions: Conditions) -> None:
-        """Nothing has to be kept."""
+        """The adapter's features of the sketches, and latents of what is edited."""
+        ready = {m: c.to(self.device, self.dtype) for m, c in conditions.items()}
+        return {**self.network.prepare(ready), **self.prepare_edit(ready)}
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """v-prediction, in float32 whatever the network computes in."""
         return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents of pictures [B, 3, S, S] in [0, 1]."""
+        return image.encode(self.vae, pictures)
 
     def decode(self, x_0: Tensor) -> Tensor:
         """Pictures [B, 3, S, S] in [0, 1]."""

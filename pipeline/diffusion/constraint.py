@@ -4,10 +4,13 @@ Editing is such a function: given frames, joints or pixels are put back into eac
 fit them, and the last step ends on exactly what was given.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from pipeline.diffusion.schedulers import FLOW
 
 Constraint = Callable[[Tensor], Tensor]  # estimate of x_0 [B, ...] -> one that keeps what has to be kept
 
@@ -20,8 +23,12 @@ def keeping(known: Tensor, mask: Tensor) -> Constraint:
 def constrained(constrain: Constraint, prediction: Tensor, x: Tensor, sigma: float, kind: str) -> Tensor:
     """The prediction of `kind` (a scheduler's `prediction_type`) whose x_0 is constrained.
 
-    With a = 1 / sqrt(1 + sigma^2) and s = sigma a, x = a x_0 + s eps is what the network was shown.
+    With a = 1 / sqrt(1 + sigma^2) and s = sigma a, x = a x_0 + s eps is what the network was shown; of a flow, x =
+    (1 - s) x_0 + s eps with s = sigma / (1 + sigma).
     """
+    if kind == FLOW:
+        s = sigma / (1 + sigma) if math.isfinite(sigma) else 1.0
+        return (x - constrain(x - s * prediction)) / s
     a = (1 + sigma**2) ** -0.5
     s = sigma * a
     if kind == "sample":

@@ -1,7 +1,6 @@
 """The project's own music-and-text-to-dance generator folder behind the one signature (sampler.Denoiser)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,17 +9,20 @@ from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
 from pipeline.diffusion.constraint import Constraint, keeping
+from pipeline.diffusion.sampler import Denoiser
 from pipeline.models import checkpoint
+from pipeline.models.files import Files
 from pipeline.models.fusion import Fusion, Keep
 from pipeline.models.motion import MotionTransformer, MusicAdapter, MusicToDance
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS
 
 
-class MusicToDanceBackend:
+class MusicToDanceBackend(Denoiser):
     """transformer, adapter, fusion, scheduler (models/motion.py). `options["seconds"]` is the length of each dance."""
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
+        folder = files.folder
         parts = {"transformer": MotionTransformer, "adapter": MusicAdapter, "fusion": Fusion}
         loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
         transformer: Any = loaded["transformer"]

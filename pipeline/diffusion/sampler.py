@@ -1,10 +1,11 @@
-"""The one sampling loop, over any diffusers scheduler.
+"""The one sampling loop, over any diffusers scheduler, and the signature of what it calls.
 
 x_T ~ N(0, I) -> x_0, branches of guidance stacked on the batch axis, one forward a step.
 """
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -15,26 +16,8 @@ from pipeline.conditions import Conditions
 from pipeline.diffusion.constraint import Constraint, constrained
 from pipeline.diffusion.guidance import Branches, everything
 from pipeline.diffusion.noise import initial_noise
+from pipeline.diffusion.schedulers import FLOW, prediction_type
 from pipeline.models.fusion import Keep
-
-
-class Denoiser(Protocol):
-    """Any network behind one signature. A new family of checkpoints is one class like this."""
-
-    latent_shape: tuple[int, ...]
-    scheduler_config: dict[str, Any]
-
-    def prepare(self, conditions: Conditions) -> Conditions:
-        """Work on conditions that does not depend on x_t or t, done once before the loop."""
-
-    def constraint(self, conditions: Conditions) -> Constraint | None:
-        """What the results have to keep, by conditions that have been prepared; None: nothing."""
-
-    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """Prediction [B, ...] at x_t [B, ...], t [B]; row b sees modality m where keep[m][b] and it is present."""
-
-    def decode(self, x_0: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [0, 1], or whatever the task's result is, of x_0 [B, *latent_shape]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +35,80 @@ class Guide:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampled:
-    """What the loop returns."""
+class Start:
+    """Where a loop sets out from when something is edited (SDEdit, Meng et al. 2022): x_0 with noise on it."""
 
     x_0: Tensor  # [B, *latent_shape]
+    strength: float  # share of the steps that are done, in (0, 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What a batch became."""
+
+    values: Tensor  # [B, ...] x_0, or what was decoded of it
     forwards: int  # rows that went through the network: sum over steps of K * B
 
 
+class Denoiser(Protocol):
+    """Any network behind one signature. A new family of checkpoints is one class like this."""
+
+    latent_shape: tuple[int, ...]
+    scheduler_config: dict[str, Any]
+
+    def prepare(self, conditions: Conditions) -> Conditions:
+        """Work on conditions that does not depend on x_t or t, done once before the loop."""
+
+    def constraint(self, conditions: Conditions) -> Constraint | None:  # noqa: ARG002
+        """What the results have to keep, by conditions that have been prepared; None: nothing."""
+        return None
+
+    def start(self, conditions: Conditions) -> Start | None:  # noqa: ARG002
+        """Where the loop sets out from, by conditions that have been prepared; None: from noise alone."""
+        return None
+
+    def set_timesteps(self, scheduler: Any, steps: int) -> None:
+        """Lay out the steps of a loop."""
+        scheduler.set_timesteps(steps)
+
+    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
+        """Prediction [B, ...] at x_t [B, ...], t [B]; row b sees modality m where keep[m][b] and it is present."""
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1], or whatever the task's result is, of x_0 [B, *latent_shape]."""
+
+    def draw(
+        self, conditions: Conditions, generators: Sequence[torch.Generator], scheduler: Any, steps: int, guide: Guide
+    ) -> Drawn:
+        """B results: the sampling loop, decoded."""
+        drawn = sample(self, conditions, generators, scheduler, steps, guide)
+        return Drawn(self.decode(drawn.values), drawn.forwards)
+
+
 def sigma_of(scheduler: Any, index: int) -> float:
-    """Noise level sigma = sqrt((1 - alpha_bar) / alpha_bar) of step `index` (Karras et al. 2022, the VE form)."""
+    """Noise level sigma = sqrt((1 - alpha_bar) / alpha_bar) of step `index` (Karras et al. 2022, the VE form), which
+    is s / (1 - s) of a flow's x_t = (1 - s) x_0 + s eps."""
     if hasattr(scheduler, "sigmas"):
-        return float(scheduler.sigmas[index])
+        value = float(scheduler.sigmas[index])
+        if prediction_type(scheduler.config) != FLOW:
+            return value
+        return value / (1 - value) if value < 1 else math.inf
     alpha_bar = float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
     return ((1 - alpha_bar) / alpha_bar) ** 0.5
+
+
+def begin(scheduler: Any, noise: Tensor, start: Start | None) -> tuple[Tensor, int]:
+    """(x_t [B, ...], the step at which the loop begins) of standard normal noise [B, ...]."""
+    if start is None:
+        return noise * getattr(scheduler, "init_noise_sigma", 1.0), 0
+    steps = scheduler.num_inference_steps
+    first = (steps - min(int(steps * start.strength), steps)) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    t = scheduler.timesteps[first : first + 1]
+    if hasattr(scheduler, "scale_noise"):
+        return scheduler.scale_noise(start.x_0, t, noise), first
+    return scheduler.add_noise(start.x_0, noise, t), first
 
 
 @torch.no_grad()
@@ -75,22 +119,23 @@ def sample(
     scheduler: Any,
     steps: int,
     guide: Guide,
-) -> Sampled:
+) -> Drawn:
     """Draw x_0 for B rows, row b's randomness from generators[b] alone."""
-    scheduler.set_timesteps(steps)
+    denoiser.set_timesteps(scheduler, steps)
     rows = len(generators)
     ready = denoiser.prepare(conditions)
-    constrain, kind = denoiser.constraint(ready), scheduler.config.prediction_type
+    constrain, kind = denoiser.constraint(ready), prediction_type(scheduler.config)
     modalities = tuple(ready)
     device = ready[modalities[0]].present.device
-    x_t = initial_noise(generators, denoiser.latent_shape).to(device) * scheduler.init_noise_sigma
+    noise = initial_noise(generators, denoiser.latent_shape).to(device)
+    x_t, first = begin(scheduler, noise, denoiser.start(ready))
     stochastic = {"generator": list(generators)} if "generator" in inspect.signature(scheduler.step).parameters else {}
     forwards, stacked = 0, _Stacks(ready)
-    for index, t in enumerate(scheduler.timesteps):
+    for index, t in enumerate(scheduler.timesteps[first:], first):
         sigma = sigma_of(scheduler, index)
         active = guide.at(sigma, modalities)
         count = len(active.subsets)
-        x = scheduler.scale_model_input(x_t, t)
+        x = scheduler.scale_model_input(x_t, t) if hasattr(scheduler, "scale_model_input") else x_t
         x_in = x.repeat(count, *[1] * (x_t.dim() - 1))  # [K * B, ...]
         eps = denoiser.denoise(x_in, t.to(device).expand(count * rows), *stacked.of(active, rows))
         eps = active.combine(sigma, eps.unflatten(0, (count, rows)))  # [K, B, ...] -> [B, ...]
@@ -98,7 +143,7 @@ def sample(
             eps = constrained(constrain, eps, x, sigma, kind)
         x_t = scheduler.step(eps, t, x_t, **stochastic).prev_sample
         forwards += count * rows
-    return Sampled(x_t, forwards)
+    return Drawn(x_t, forwards)
 
 
 class _Stacks:

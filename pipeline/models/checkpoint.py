@@ -10,36 +10,55 @@ A generator folder holds model_index.json and one folder for each part:
 Only safetensors are read: a pickle could execute anything.
 """
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipeline import storage
 from pipeline.patience import StorageError
 from pipeline.seeds import digest
 from pipeline.settings import SettingsError
 
-CHECKSUMS = "checksums.json"
+CHECKSUMS, INDEX = "checksums.json", "model_index.json"
+HUB = "hf://"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+LOADED = (".json", ".txt", ".model", ".safetensors")
+VARIANT = re.compile(r"\.(fp16|fp32|bf16|non_ema|ema)\b|openvino|onnx|flax")
 
 
-def fetch(uri: str) -> Path:
+def fetch(uri: str, pickles: bool = False) -> Path:
     """A local folder with the checkpoint's files: the folder itself, or a copy in the cache, made once per node."""
     if storage.is_local(uri):
         return Path(storage.filesystem(uri)[1])
-    target = cache_folder() / fingerprint(uri)
-    if not target.is_dir():
-        fs, path = storage.filesystem(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-            fs.get(path.rstrip("/") + "/", f"{temporary}/model/", recursive=True)
-            _rename(Path(temporary) / "model", target)
+    target = cache_folder() / fingerprint(uri, pickles)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):  # of this node's processes one copies, the others wait
+        if not target.is_dir():
+            fs, path = storage.filesystem(uri)
+            with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+                names = [name for name, _ in _files(uri, pickles)]
+                places = [f"{temporary}/model/{name}" for name in names]
+                fs.get([storage.join(path, name) for name in names], places)
+                os.rename(f"{temporary}/model", target)
     return target
+
+
+def wanted(names: Sequence[str], pickles: bool = False) -> list[str]:
+    """Those files of a checkpoint that are loaded: of a published one the parts in the published layout, but neither
+    the same weights in other forms (single files, halves, ONNX) nor pictures. Pickles only where they are trusted."""
+    kinds = (*LOADED, *PICKLES) if pickles else LOADED
+    found = [name for name in names if name.endswith(kinds) and not VARIANT.search(name)]
+    return [name for name in found if "/" in name or name.endswith(".json") or INDEX not in names]
 
 
 def fetch_planned(uri: str, expected: str) -> Path:
@@ -49,31 +68,29 @@ def fetch_planned(uri: str, expected: str) -> Path:
     return fetch(uri)
 
 
-def _rename(source: Path, target: Path) -> None:
-    """Move a finished folder into place; another process may have been first, with the same content."""
-    try:
-        os.rename(source, target)
-    except OSError:
-        if not target.is_dir():
-            raise
-
-
 def cache_folder() -> Path:
     """Where fetched checkpoints are kept."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "batch-diffusion"
 
 
-def fingerprint(uri: str) -> str:
+def _files(uri: str, pickles: bool) -> list[tuple[str, storage.Stored]]:
+    """The files of a checkpoint by their names in it, without those that nobody will load."""
+    files = {f.uri.removeprefix(uri.rstrip("/")).lstrip("/"): f for f in storage.list_objects(uri)}
+    return [(name, files[name]) for name in wanted(list(files), pickles)]
+
+
+def fingerprint(uri: str, pickles: bool = False) -> str:
     """Hash of a checkpoint's content: from checksums.json, else from the store's own versions, else read once."""
-    files = [f for f in storage.list_objects(uri) if not f.uri.endswith(CHECKSUMS)]
+    if uri.startswith(HUB) and "@" not in uri:
+        raise SettingsError(f"{uri}: pin the revision, as in {uri}@<commit>, or a run could not be repeated")
+    files = [(name, file) for name, file in _files(uri, pickles) if name != CHECKSUMS]
     if not files:
         raise SettingsError(f"model folder {uri} is empty or does not exist")
     known = _known(uri)
     local = storage.is_local(uri)
     names = []
-    for file in files:
-        name = file.uri.removeprefix(uri.rstrip("/")).lstrip("/")
+    for name, file in files:
         entry = known.get(name, {})
         if entry.get("size") == file.size and not (local and _newer(fetch(uri) / name, fetch(uri) / CHECKSUMS)):
             names.append(f"{name} {entry['sha256']}")
@@ -150,15 +167,35 @@ def _class_name(folder: Path) -> str | None:
     return json.loads(config.read_text("utf-8")).get("_class_name") if config.is_file() else None
 
 
+def scheduler_config(folder: Path) -> dict[str, Any]:
+    """The noise schedule of a generator's training, with the name of the scheduler that it comes with."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not path.is_file():
+        raise SettingsError(f"model folder {folder} has no part 'scheduler'")
+    return dict(json.loads(path.read_text("utf-8")))
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """Loads parts of generators, from safetensors alone unless pickles are trusted."""
+
+    trust_pickle: bool = False
+
+    def __call__(self, folder: Path, cls: Any) -> Any:
+        """One part. Raises SettingsError that names what is missing or does not fit."""
+        if not folder.is_dir():
+            raise SettingsError(f"model folder {folder.parent} has no part {folder.name!r}")
+        safe = None if self.trust_pickle else True
+        try:
+            part = cls.from_pretrained(str(folder), use_safetensors=safe, local_files_only=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SettingsError(f"{folder} cannot be loaded as {cls.__name__}: {error}") from error
+        named = part.named_parameters() if hasattr(part, "named_parameters") else ()  # a scheduler has none
+        if missing := [parameter for parameter, value in named if value.is_meta]:
+            raise SettingsError(f"{folder} lacks weights of {cls.__name__}: {', '.join(missing[:3])} and so on")
+        return part
+
+
 def load_part(folder: Path, name: str, cls: Any) -> Any:
-    """One part of a generator folder. Raises SettingsError that names what is missing or does not fit."""
-    if not (folder / name).is_dir():
-        raise SettingsError(f"model folder {folder} has no part {name!r}")
-    try:
-        part = cls.from_pretrained(folder / name, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"{folder / name} cannot be loaded as {cls.__name__}: {error}") from error
-    named = part.named_parameters() if hasattr(part, "named_parameters") else ()  # a scheduler has none
-    if missing := [parameter for parameter, value in named if value.is_meta]:
-        raise SettingsError(f"{folder / name} lacks weights of {cls.__name__}: {', '.join(missing[:3])} and so on")
-    return part
+    """One part of a generator folder, from safetensors. Raises SettingsError as `Loader`."""
+    return Loader()(folder / name, cls)

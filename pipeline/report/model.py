@@ -35,4 +35,9 @@ def find(plan: Plan, uri: str) -> Model:
         now = checkpoint.fingerprint(uri)
     except (StorageError, SettingsError) as error:
         return Model(None, str(error))
-    return Model(uri) if now in plan.identity["model"]["model"] else Model(None, f"{uri} holds another model now")
+    known = plan.identity["model"]
+    return (
+        Model(uri)
+        if now in [*known["model"], known.get("generator")]
+        else Model(None, f"{uri} holds another model now")
+    )

@@ -16,7 +16,7 @@ from pipeline.settings import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-PICTURES = ("image", "sketch")
+PICTURES = ("image", "sketch", "mask")
 
 
 class ImageResult:

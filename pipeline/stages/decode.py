@@ -17,7 +17,7 @@ def _decoded(kind: str, cell: pa.Scalar) -> Any:
 
 
 def decode(
-    block: pa.Table, roles: Mapping[str, str], conditions: Sequence[str]
+    block: pa.Table, roles: Mapping[str, str], conditions: Sequence[str], required: Sequence[str] = ()
 ) -> tuple[dict[str, list[Any]], list[Error | None]]:
     """(role -> decoded value of each row, each row's error). A row with an error is not looked at and has no values."""
     count = block.num_rows
@@ -31,6 +31,9 @@ def decode(
                 work = functools.partial(_decoded, kind, cell)
                 values[role][row], errors[row] = attempt("decode", f"column {role!r}", work)
     for row in range(count):
+        missing = [role for role in required if values[role][row] is None]
+        if errors[row] is None and missing:
+            errors[row] = failure("decode", MediaError(f"has no {missing[0]}, which the task needs"))
         if errors[row] is None and all(values[m][row] is None for m in conditions):
             errors[row] = failure("decode", MediaError(f"has none of its conditions ({', '.join(conditions)})"))
         if errors[row] is not None:

@@ -1,6 +1,8 @@
-"""Where an actor computes."""
+"""Where, and in which precision, an actor computes."""
 
 import torch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(wants_gpu: bool) -> str:

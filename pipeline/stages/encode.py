@@ -16,12 +16,12 @@ from torch import Tensor
 from pipeline import results, schema
 from pipeline.conditions import Condition, Encoder, EncoderContext, Judge
 from pipeline.kinds import judged
-from pipeline.models import checkpoint
+from pipeline.models import checkpoint, files
 from pipeline.settings import resolve
 from pipeline.stages import Job
 from pipeline.stages.blocks import column
 from pipeline.stages.decode import decode
-from pipeline.stages.device import choose_device
+from pipeline.stages.device import DTYPES, choose_device
 from pipeline.stages.evidence import condition_columns
 
 
@@ -32,9 +32,16 @@ class Encode:
         torch.set_num_threads(1)
         self.settings = settings = job.settings
         device = choose_device(settings.actors.gpus_per_encoder > 0)
-        folder = str(checkpoint.fetch_planned(settings.model.path, job.provenance["model"]))
+        model = files.fetch(settings.model, job.provenance["model"])
         self.task = task = settings.task
-        context = EncoderContext(folder, device, options=task.options)
+        context = EncoderContext(
+            str(model.folder),
+            device,
+            options=task.options,
+            dtype=DTYPES[settings.model.dtype],
+            loras=model.loras,
+            trust_pickle=model.trust_pickle,
+        )
         self.encoded = 0  # values that went through an encoder
         self.result = results.of(task)
         self.encoders: dict[str, Encoder] = {m: resolve(e).load(context) for m, e in task.encoders.items()}
@@ -45,7 +52,7 @@ class Encode:
     def __call__(self, block: pa.Table) -> pa.Table:
         """The block with columns `<condition>.*`, `judge.<role>`, `present.<role>`, `size` and filled-in errors."""
         began, encoded = time.monotonic(), self.encoded
-        values, errors = decode(block, self.task.roles, self.task.conditions)
+        values, errors = decode(block, self.task.roles, self.task.conditions, self.task.required)
         sizes = self._fit(values)
         added: dict[str, Any] = {"size": pa.array(sizes, pa.int32())}
         for name, encoder in self.encoders.items():

@@ -20,18 +20,17 @@ from pipeline.cells import Cell
 from pipeline.conditions import Conditions, Judge
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.sampler import Denoiser, Guide, sample
+from pipeline.diffusion.sampler import Denoiser, Guide
 from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
-from pipeline.models import checkpoint
+from pipeline.models import checkpoint, files
 from pipeline.schema import Error
 from pipeline.settings import resolve
 from pipeline.stages import Job, failure
 from pipeline.stages.blocks import column
-from pipeline.stages.device import choose_device
+from pipeline.stages.device import DTYPES, choose_device
 from pipeline.stages.evidence import condition
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PADDING = {"source": 0, "seed": 0, "size": None}
 
 
@@ -43,10 +42,10 @@ class Sample:
         self.settings = settings = job.settings
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.device = choose_device(settings.actors.gpus_per_sampler > 0)
-        folder = checkpoint.fetch_planned(settings.model.path, job.provenance["model"])
+        model = files.fetch(settings.model, job.provenance["model"])
         task, dtype = settings.task, DTYPES[settings.model.dtype]
         self.result = results.of(task)
-        self.denoiser: Denoiser = resolve(task.backend)(folder, self.device, dtype, task.options)
+        self.denoiser: Denoiser = resolve(task.backend)(model, self.device, dtype, task.options)
         judge = checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])
         self.judge: Judge = resolve(task.judge).load(str(judge), self.device)
         plan = ledger.load(settings.output)
@@ -112,8 +111,8 @@ class Sample:
         scheduler = make_scheduler(cells[0].scheduler, self.denoiser.scheduler_config)
         noise = generators([r["seed"] for r in batch])
         guide = Guide(branches, chosen.interval)
-        drawn = sample(self.denoiser, conditions, noise, scheduler, cells[0].steps, guide)
-        return self.denoiser.decode(drawn.x_0), drawn.forwards
+        drawn = self.denoiser.draw(conditions, noise, scheduler, cells[0].steps, guide)
+        return drawn.values, drawn.forwards
 
     def _errors(
         self, inputs: Sequence[Error | None], rows: Sequence[dict[str, Any]], embeddings: NDArray[np.float32]

@@ -1,0 +1,72 @@
+"""Pictures that a network takes in as they are: sketches, what is to be edited, masks. Each is one map of bytes; the
+backend makes of it what its network wants, once per batch (diffusion/families).
+
+Option of the task: `size`, pixels along a side (null: what the checkpoint was trained for).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from pipeline.conditions import Condition, EncoderContext
+from pipeline.media import Pixels, fit
+from pipeline.settings import SettingsError
+
+
+def side(folder: Path, options: Mapping[str, Any]) -> int:
+    """Pixels along a side of a checkpoint's pictures: the option `size`, or what it was trained for."""
+    if options.get("size"):
+        return int(options["size"])
+    for part in ("unet", "transformer"):
+        config = _config(folder, part)
+        if size := config.get("sample_size"):
+            return int(size) * latent_scale(folder)
+        if config.get("_class_name", "").startswith("Flux"):
+            return 128 * latent_scale(folder)  # its config does not say; FluxPipeline's default
+    raise SettingsError(f"{folder} does not say how large its pictures are; give task.options.size=")
+
+
+def latent_scale(folder: Path) -> int:
+    """Pixels along a side for each latent of the checkpoint's autoencoder."""
+    config = _config(folder, "vae")
+    levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
+    return int(2 ** (len(levels) - 1))
+
+
+def _config(folder: Path, part: str) -> dict[str, Any]:
+    path = folder / part / "config.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+class Grey:
+    """Grey pictures [H, W] -> Condition with one map [B, 1, S, S] of bytes; a missing one is white."""
+
+    channels = 1
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @classmethod
+    def load(cls, context: EncoderContext) -> Self:
+        """Of the size of the checkpoint's pictures."""
+        return cls(side(Path(context.folder), context.options))
+
+    def __call__(self, values: Sequence[Pixels | None]) -> Condition:
+        """Evidence of B pictures."""
+        shape = (self.size, self.size) if self.channels == 1 else (self.size, self.size, self.channels)
+        white = np.full(shape, 255, np.uint8)
+        pixels = np.stack([white if value is None else fit(value, self.size) for value in values])
+        maps = torch.from_numpy(pixels.reshape(len(values), self.size, self.size, self.channels)).permute(0, 3, 1, 2)
+        nothing = torch.zeros(len(values), 1, 1)
+        present = torch.tensor([value is not None for value in values])
+        return Condition(nothing, nothing[:, 0].bool(), nothing[:, 0], (maps.contiguous(),), present)
+
+
+class Colour(Grey):
+    """RGB pictures [H, W, 3] -> Condition with one map [B, 3, S, S] of bytes; a missing one is white."""
+
+    channels = 3
