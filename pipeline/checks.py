@@ -73,7 +73,9 @@ def _model_problems(settings: Generate) -> Iterator[str]:
     if adapted in task.conditions and not adapters:
         rest = ",".join(m for m in task.conditions if m != adapted)
         yield f"the condition {adapted} needs model.adapters=[…]; without them take 'task.conditions=[{rest}]'"
-    if settings.model.loras and adapted is None:
+    if task.options.get("guided_by") and settings.guidance.scheme != "none":
+        yield "the checkpoint's own pipeline guides by itself: take guidance=none (its scale: task.options.arguments)"
+    if settings.model.loras and adapted is None and not task.options.get("guided_by"):
         yield "model.loras are for published checkpoints; say which with family="
     if not 0 < float(task.options.get("strength", 1)) <= 1:
         yield f"task.options.strength must lie in (0, 1], not {task.options['strength']}"

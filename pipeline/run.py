@@ -15,6 +15,7 @@ from pipeline.cells import variants
 from pipeline.checks import check
 from pipeline.ledger import Plan
 from pipeline.models import checkpoint, files
+from pipeline.models.examine import examine
 from pipeline.plan import Weights
 from pipeline.settings import Generate, RunError, SettingsError
 from pipeline.stages import Job
@@ -37,6 +38,8 @@ def generate(settings: Generate) -> str:
     finished = storage.stat_or_none(ledger.success_uri(settings.output))
     if not todo and finished and (not plan.rows or storage.stat_or_none(page)):
         return page
+    for own in variants(settings) if todo else ():
+        examine(own)
     if settings.preview:
         first = list(_shards(settings, plan, todo[:1], weights)) if todo else []
         return preview.describe(plan, settings, first, len(todo))
@@ -148,4 +151,5 @@ def provenance(settings: Generate, weights: Weights) -> dict[str, str]:
     versions = {p: importlib.metadata.version(p) for p in packages}
     device = "cuda" if settings.actors.gpus_per_sampler else platform.machine()
     shape = {"device": device, "dtype": settings.model.dtype, "batch_rows": str(settings.batch_size)}
-    return {**weights, **versions, **shape}
+    guided = str(settings.task.options.get("guided_by", settings.guidance.scheme))
+    return {**weights, **versions, **shape, "guidance": guided}

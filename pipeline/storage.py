@@ -135,12 +135,12 @@ def stat_or_none(uri: str) -> Stored | None:
 
 
 @patiently
-def read(uri: str) -> bytes:
-    """Content of an object. Raises StorageError where there is none."""
+def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Content of an object, or its bytes [start, end). Raises StorageError where there is none."""
     fs, path = filesystem(uri)
     with explained("read", uri):
         try:
-            return bytes(fs.cat_file(path))
+            return bytes(fs.cat_file(path, start=start, end=end))
         except FileNotFoundError as error:
             raise StorageError(f"there is no object {uri}") from error
 

@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from pipeline.conditions import Condition, EncoderContext
-from pipeline.conditions.pixels import Grey
+from pipeline.conditions.pixels import Colour, Grey
 from pipeline.conditions.prompts import Negatives, Prompts
 from pipeline.diffusion import guidance
 from pipeline.diffusion.families.flux import Flux, pack, unpack
+from pipeline.diffusion.families.inpainting import Inpainting
+from pipeline.diffusion.families.instruct_pix2pix import InstructPix2Pix
 from pipeline.diffusion.families.latent import Latent
 from pipeline.diffusion.families.stable_diffusion import StableDiffusion
 from pipeline.diffusion.families.stable_diffusion_3 import StableDiffusion3
@@ -40,12 +43,15 @@ from tests.tiny import picture
 PROMPTS = ["a red box", "the blue cat on a mat"]
 STEPS = 6
 SEEDS = [11, 12]
+STRENGTH = 0.5
 OPTIONS = {"negative_prompt": "blurry", "size": published.SIDE, "distilled_guidance": 3.5, "max_sequence_length": 32}
 FAMILIES: Mapping[str, type[Latent]] = {
     "stable_diffusion": StableDiffusion,
     "stable_diffusion_xl": StableDiffusionXL,
     "stable_diffusion_3": StableDiffusion3,
     "flux": Flux,
+    "instruct_pix2pix": InstructPix2Pix,
+    "inpainting": Inpainting,
 }
 DIFFUSION, FLOW = ("ddim", "dpmpp_2m", "euler", "heun", "unipc"), ("euler", "dpmpp_2m", "unipc")
 
@@ -58,11 +64,19 @@ class Case:
     pipeline: str  # class in diffusers
     adapters: tuple[str, ...] = ()  # "t2i" | "control"
     scale: float = 5.0
+    edits: str = ""  # "strength" | "source" | "mask": how the picture that is edited enters
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What is guided by, in the order of chained guidance."""
+        if self.edits == "source":
+            return ("source", "text")
+        return ("sketch", "text") if self.adapters else ("text",)
 
     @property
     def scheme(self) -> str:
         """With adapters diffusers keeps the sketch in both branches: chained guidance with a sketch scale of 1."""
-        return "chained" if self.adapters else "single"
+        return "chained" if len(self.conditions) > 1 else "single"
 
 
 CASES = (
@@ -71,11 +85,16 @@ CASES = (
     Case("stable_diffusion", "StableDiffusionAdapterPipeline", ("t2i", "t2i")),
     Case("stable_diffusion", "StableDiffusionControlNetPipeline", ("control",)),
     Case("stable_diffusion", "StableDiffusionControlNetPipeline", ("control", "control")),
+    Case("stable_diffusion", "StableDiffusionImg2ImgPipeline", edits="strength"),
+    Case("instruct_pix2pix", "StableDiffusionInstructPix2PixPipeline", edits="source"),
+    Case("inpainting", "StableDiffusionInpaintPipeline", edits="mask"),
     Case("stable_diffusion_xl", "StableDiffusionXLPipeline"),
+    Case("stable_diffusion_xl", "StableDiffusionXLImg2ImgPipeline", edits="strength"),
     Case("stable_diffusion_xl", "StableDiffusionXLAdapterPipeline", ("t2i",)),
     Case("stable_diffusion_xl", "StableDiffusionXLControlNetPipeline", ("control",)),
     Case("stable_diffusion_3", "StableDiffusion3Pipeline"),
     Case("stable_diffusion_3", "StableDiffusion3ControlNetPipeline", ("control",)),
+    Case("stable_diffusion_3", "StableDiffusion3Img2ImgPipeline", edits="strength"),
     Case("flux", "FluxPipeline"),
     Case("flux", "FluxControlNetPipeline", ("control",)),
 )
@@ -105,15 +124,21 @@ def evidence(case: Case) -> dict[str, Condition]:
     """What the encoders make of the prompts and sketches."""
     context = EncoderContext(str(folder(case.family)), "cpu", options=OPTIONS)
     found = {"text": Prompts.load(context)(PROMPTS), "negative": Negatives.load(context)([None, None])}
+    if case.edits:
+        found["source"] = Colour(published.SIDE)(_sources())
+    if case.edits == "mask":
+        found["mask"] = Grey(published.SIDE)(_sketches())
     if case.adapters:
         found = {"sketch": Grey(published.SIDE)(_sketches()), **found}
     return found
 
 
 def _sketches() -> list[Any]:
-    import numpy as np
-
     return [np.asarray(picture(i)[1].resize((published.SIDE, published.SIDE))) for i in range(2)]
+
+
+def _sources() -> list[Any]:
+    return [np.asarray(picture(i)[0].resize((published.SIDE, published.SIDE))) for i in range(2)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +162,11 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
     pipe = getattr(diffusers, case.pipeline).from_pretrained(own.folder, **parts, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_scheduler(scheduler, dict(pipe.scheduler.config))
-    noise = initial_noise(generators(SEEDS), FAMILIES[case.family](own, "cpu", torch.float32, OPTIONS).latent_shape)
+    denoiser = FAMILIES[case.family](own, "cpu", torch.float32, OPTIONS)
+    noise = initial_noise(generators(SEEDS), denoiser.latent_shape)
     steps: list[Step] = []
     with _watched(pipe.scheduler, steps):
-        made = pipe(**_arguments(case, noise)).images
+        made = pipe(**_arguments(case, noise), **_edit(case, denoiser)).images
     side = noise.shape[-1] // 2
     if case.family == "flux":
         steps = [Step(*(x if x.dim() == 0 else unpack(x, side) for x in dataclasses.astuple(s))) for s in steps]
@@ -158,7 +184,11 @@ def _several(loaded: list[Any]) -> Any:
 
 def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
     given: dict[str, Any] = {"prompt": PROMPTS, "negative_prompt": ["blurry"] * 2, "num_inference_steps": STEPS}
-    given |= {"latents": noise, "output_type": "latent", "height": published.SIDE, "width": published.SIDE}
+    given |= {"output_type": "latent"}
+    if case.edits != "strength":
+        given["latents"] = noise
+    if not case.edits:
+        given |= {"height": published.SIDE, "width": published.SIDE}
     if case.family == "flux":
         given |= {"latents": pack(noise), "true_cfg_scale": case.scale, "guidance_scale": 3.5}
     else:
@@ -180,6 +210,19 @@ def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
     return given | {name: [hint, hint] if several else hint, "controlnet_conditioning_scale": scale}
 
 
+def _edit(case: Case, denoiser: Latent) -> dict[str, Any]:
+    """Arguments of a pipeline that edits."""
+    picture = Colour(published.SIDE)(_sources()).maps[0].float() / 255
+    if case.edits == "source":
+        return {"image": picture, "image_guidance_scale": 1.5}
+    if case.edits == "mask":
+        mask = Grey(published.SIDE)(_sketches()).maps[0].float() / 255
+        return {"image": picture, "mask_image": mask.round(), "strength": 1.0}
+    if case.edits == "strength":  # as latents: the autoencoder would draw from the generators first
+        return {"image": denoiser.encode(picture), "strength": STRENGTH, "generator": generators(SEEDS)}
+    return {}
+
+
 @contextlib.contextmanager
 def _watched(scheduler: Any, steps: list[Step]) -> Iterator[None]:
     """Note every step of a scheduler."""
@@ -198,10 +241,10 @@ def _watched(scheduler: Any, steps: list[Step]) -> Iterator[None]:
 
 def ours(case: Case, scheduler: str, steps: list[Step]) -> tuple[float, float, Tensor]:
     """(largest difference of a prediction, of an update, our x_0)."""
-    denoiser = FAMILIES[case.family](files(case), "cpu", torch.float32, OPTIONS)
-    conditions = evidence(case)
-    modalities = [m for m in ("sketch", "text") if m in conditions]
-    weights = {"text": case.scale, "sketch": 1.0, "all": case.scale}
+    options = {**OPTIONS, "strength": STRENGTH if case.edits == "strength" else 1.0}
+    denoiser = FAMILIES[case.family](files(case), "cpu", torch.float32, options)
+    conditions, modalities = evidence(case), case.conditions
+    weights = {"text": case.scale, "sketch": 1.0, "source": 1.5, "all": case.scale}
     needed = subsets(case.scheme, modalities, [weights])
     branches = guidance.branches(case.scheme, modalities, needed, [weights] * 2)
     made = make_scheduler(scheduler, denoiser.scheduler_config)
@@ -257,6 +300,8 @@ def schedulers(case: Case) -> tuple[str, ...]:
     """Those that both the pipeline and we can use."""
     if case.pipeline == "FluxControlNetPipeline":
         return ("euler",)  # it hands all others a schedule that is not theirs
+    if case.pipeline == "StableDiffusion3Img2ImgPipeline":
+        return ("euler", "heun")  # it asks for a method that others do not have
     flow = {"stable_diffusion_3": (*FLOW, "heun"), "flux": FLOW}
     return flow.get(case.family, DIFFUSION)
 

@@ -150,6 +150,12 @@ def instruct_pix2pix() -> Any:
     return diffusers.StableDiffusionInstructPix2PixPipeline(**made.components, requires_safety_checker=False)
 
 
+def inpainting() -> Any:
+    """Stable Diffusion's inpainting checkpoint: a UNet that also sees the mask and the masked picture."""
+    made = stable_diffusion(in_channels=9)
+    return diffusers.StableDiffusionInpaintPipeline(**made.components, requires_safety_checker=False)
+
+
 def stable_diffusion_xl() -> Any:
     """Stable Diffusion XL."""
     return diffusers.StableDiffusionXLPipeline(
@@ -200,6 +206,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "stable_diffusion_3": stable_diffusion_3,
     "flux": flux,
     "instruct_pix2pix": instruct_pix2pix,
+    "inpainting": inpainting,
 }
 
 

@@ -1,0 +1,130 @@
+"""Whether a generator's folder holds what its parts need, before any actor starts: their files, classes and shapes.
+
+Weights are not read, only the tables of contents at the beginning of safetensors files.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline import storage
+from pipeline.models.checkpoint import INDEX, PICKLES, wanted
+from pipeline.settings import Generate, Model, SettingsError
+
+# The beginning of a published pipeline's class name -> the family (conf/family) that runs it here.
+FAMILIES = {
+    "StableDiffusionInstructPix2Pix": "instruct_pix2pix",
+    "StableDiffusionInpaint": "inpainting",
+    "StableDiffusionXL": "stable_diffusion_xl",
+    "StableDiffusion3": "stable_diffusion_3",
+    "StableDiffusion": "stable_diffusion",
+    "Flux": "flux",
+}
+OURS = "pipeline.diffusion."  # backends of others are not judged
+MOST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def examine(settings: Generate) -> None:
+    """Raises SettingsError that says what is missing, or does not fit, and what to do."""
+    for problem in _problems(settings):
+        raise SettingsError(problem)
+
+
+def _problems(settings: Generate) -> Iterator[str]:
+    model = settings.model
+    if not storage.stat_or_none(storage.join(model.path, INDEX)):
+        yield f"model.path={model.path} has no {INDEX}: it is no folder in diffusers' layout"
+    index = storage.read_json(storage.join(model.path, INDEX))
+    published = index.get("_class_name")
+    yield from _family_problems(settings, published)
+    names = [file.uri.removeprefix(model.path.rstrip("/")).lstrip("/") for file in storage.list_objects(model.path)]
+    for part, kind in index.items():
+        if isinstance(kind, list) and kind[0] in ("diffusers", "transformers"):
+            yield from _part_problems(model, part, names)
+    if published:  # a class is imported, which takes seconds: not for every run of our own
+        for part, kind in index.items():
+            if isinstance(kind, list) and kind[0] == "diffusers":
+                yield from _shape_problems(storage.join(model.path, part), str(kind[1]))
+        for own in model.adapters:
+            yield from _shape_problems(own.path, None)
+
+
+def _family_problems(settings: Generate, published: str | None) -> Iterator[str]:
+    backend, path = settings.task.backend, settings.model.path
+    if not backend.startswith(OURS) or "families.whole" in backend:
+        return
+    if published:
+        family = next((f for start, f in FAMILIES.items() if published.startswith(start)), "pipeline")
+        if f"families.{family}:" not in backend:
+            yield f"model.path={path} is a {published}: take family={family}"
+    elif "families." in backend:
+        yield f"model.path={path} is of family=own (its {INDEX} names no pipeline)"
+
+
+def _part_problems(model: Model, part: str, names: list[str]) -> Iterator[str]:
+    """A part's files."""
+    own = [name for name in names if name.startswith(f"{part}/")]
+    if not own:
+        yield f"model.path={model.path} lacks its part {part}/"
+    if f"{part}/config.json" not in own:
+        return  # a scheduler, a tokeniser
+    if any(name.endswith(".safetensors") for name in wanted(own)):
+        return
+    if not any(name.endswith(PICKLES) for name in own):
+        yield f"{model.path}/{part} holds no weights"
+    elif not model.trust_pickle:
+        yield (
+            f"{model.path}/{part} holds only pickled weights, which can execute anything: convert them to safetensors, "
+            "or say model.trust_pickle=true if you trust who made them"
+        )
+
+
+def _shape_problems(folder: str, expected: str | None) -> Iterator[str]:
+    """A diffusers network whose weights are not those of its config."""
+    import diffusers
+    from torch import nn
+
+    path = storage.join(folder, "config.json")
+    if not storage.stat_or_none(path):
+        return
+    config = storage.read_json(path)
+    name = config.get("_class_name")
+    cls = getattr(diffusers, str(name), None)
+    if cls is None or not issubclass(cls, nn.Module):
+        yield f"{path} names the class {name}, which diffusers does not have"
+        return
+    if expected is not None and name != expected:
+        yield f"{path} is of a {name}, but the checkpoint's {INDEX} wants a {expected}"
+    stored = shapes(folder)
+    if not stored:
+        return  # pickles that are trusted
+    for key, shape in _built(cls, config).items():
+        if key not in stored:
+            yield f"{folder} lacks the weights {key} of a {name}"
+        elif stored[key] != shape:
+            yield f"{folder}: {key} is {list(stored[key])}, but its config.json makes it {list(shape)}"
+
+
+def _built(cls: Any, config: Mapping[str, Any]) -> Shapes:
+    """Shapes of a network's weights by its config, without memory for them."""
+    import torch
+
+    with torch.device("meta"):
+        network = cls.from_config(config)
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+def shapes(folder: str) -> Shapes:
+    """Shapes of all tensors in the safetensors files of a folder."""
+    files = [
+        f.uri for f in storage.list_objects(folder, ".safetensors") if wanted(["part/" + f.uri.rsplit("/", 1)[-1]])
+    ]
+    found: dict[str, tuple[int, ...]] = {}
+    for uri in files:
+        size = int.from_bytes(storage.read(uri, 0, 8), "little")
+        if size > MOST_HEADER:
+            raise SettingsError(f"{uri} is not a safetensors file")
+        header = json.loads(storage.read(uri, 8, 8 + size))
+        found |= {key: tuple(entry["shape"]) for key, entry in header.items() if key != "__metadata__"}
+    return found

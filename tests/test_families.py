@@ -1,0 +1,128 @@
+"""Published families: the same as diffusers' own pipelines, step by step, and any subset of their conditions."""
+
+import dataclasses
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model_state_dict
+from torch import Tensor
+
+from pipeline.conditions import Condition, EncoderContext
+from pipeline.conditions.prompts import Negatives, Prompts, TextEncoders
+from pipeline.diffusion.families.flux import pack, unpack
+from pipeline.diffusion.noise import generators, initial_noise
+from pipeline.diffusion.schedulers import FLOW, make_scheduler, prediction_type
+from pipeline.models.files import Files
+from pipeline.settings import SettingsError
+from tests import parity
+from tests.parity import CASES, Case
+
+SKETCHED = [case for case in CASES if len(case.adapters) == 1 and case.pipeline != "StableDiffusionControlNetPipeline"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.pipeline}-{len(case.adapters)}")
+def test_a_family_draws_what_its_pipeline_draws(case: Case) -> None:
+    row = parity.compare(case, parity.schedulers(case)[0])
+    assert row["steps"] >= 3
+    assert row["max_abs_diff"] < 1e-4
+    assert row["end"] < 1e-3 * max(1.0, row["end_scale"])
+
+
+def asked(case: Case, **keep: bool) -> Tensor:
+    """A prediction for two rows that may see what `keep` says."""
+    denoiser = parity.FAMILIES[case.family](parity.files(case), "cpu", torch.float32, parity.OPTIONS)
+    conditions = denoiser.prepare(parity.evidence(case))
+    x_t = initial_noise(generators([1, 2]), denoiser.latent_shape)
+    kept = {name: torch.full((2,), keep.get(name, True)) for name in conditions}
+    with torch.no_grad():
+        return denoiser.denoise(x_t, torch.full((2,), 500.0), conditions, kept)
+
+
+@pytest.mark.parametrize("case", SKETCHED, ids=lambda case: case.pipeline)
+def test_any_subset_of_text_and_sketch_can_be_asked_for(case: Case) -> None:
+    every = [asked(case, text=text, sketch=sketch) for text in (True, False) for sketch in (True, False)]
+    for i, one in enumerate(every):
+        assert one.isfinite().all()
+        for other in every[i + 1 :]:
+            assert not torch.allclose(one, other, atol=1e-4)
+    without = dataclasses.replace(case, adapters=())
+    assert torch.allclose(asked(case, sketch=False), asked(without), atol=1e-5)  # an unseen sketch is no sketch
+
+
+def test_a_missing_prompt_is_the_negative_one() -> None:
+    case = CASES[0]
+    denoiser = parity.FAMILIES[case.family](parity.files(case), "cpu", torch.float32, parity.OPTIONS)
+    context = EncoderContext(str(parity.folder(case.family)), "cpu", options=parity.OPTIONS)
+    text, negative = Prompts.load(context)([None, "a red box"]), Negatives.load(context)([None, "ugly"])
+    assert text.present.tolist() == [False, True]
+    assert negative.present.all()
+    seen, _ = denoiser.words({"text": text, "negative": negative}, {"text": torch.tensor([True, True])})
+    assert torch.equal(seen[0], TextEncoders.load(context)(["blurry"])[0][0])  # the task's default
+    assert torch.equal(seen[1], text.tokens[1])
+    seen, _ = denoiser.words({"text": text, "negative": negative}, {"text": torch.tensor([True, False])})
+    assert torch.equal(seen[1], TextEncoders.load(context)(["ugly"])[0][0])
+
+
+def test_xl_says_nothing_by_zeros() -> None:
+    folder = str(parity.folder("stable_diffusion_xl"))
+    nothing: Condition = Negatives.load(EncoderContext(folder, "cpu", options={"negative_prompt": None}))([None, "bad"])
+    assert not nothing.tokens[0].any()
+    assert not nothing.pooled[0].any()
+    assert nothing.tokens[1].any()
+
+
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl", "stable_diffusion_3", "flux"])
+def test_a_lora_is_fused_as_diffusers_does(family: str, tmp_path: Path) -> None:
+    folder = parity.folder(family)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    part = "unet" if hasattr(pipe, "unet") else "transformer"
+    torch.manual_seed(0)
+    network = getattr(pipe, part)
+    network.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    layers = {f"{part}_lora_layers": get_peft_model_state_dict(network)}
+    if family == "stable_diffusion":
+        words = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        pipe.text_encoder.add_adapter(words)
+        layers["text_encoder_lora_layers"] = get_peft_model_state_dict(pipe.text_encoder)
+    type(pipe).save_lora_weights(tmp_path, **layers)
+    theirs = diffusers.DiffusionPipeline.from_pretrained(folder)
+    theirs.load_lora_weights(tmp_path)
+    theirs.fuse_lora(lora_scale=0.5)
+    theirs.unload_lora_weights()
+    files = Files(folder, loras=((tmp_path, 0.5),))
+    ours = parity.FAMILIES[family](files, "cpu", torch.float32, parity.OPTIONS)
+    plain = parity.FAMILIES[family](Files(folder), "cpu", torch.float32, parity.OPTIONS)
+    wanted, was = dict(getattr(theirs, part).named_parameters()), dict(plain.network.named_parameters())
+    for name, value in ours.network.named_parameters():
+        assert torch.equal(value, wanted[name])
+    assert any(not torch.equal(value, was[name]) for name, value in wanted.items())
+    if family == "stable_diffusion":
+        context = EncoderContext(str(folder), "cpu", loras=files.loras)
+        expected = theirs.encode_prompt("a box", "cpu", 1, False)[0]
+        assert torch.equal(TextEncoders.load(context)(["a box"])[0], expected)
+
+
+def test_a_lora_for_another_network_is_refused(tmp_path: Path) -> None:
+    pipe = diffusers.DiffusionPipeline.from_pretrained(parity.folder("flux"))
+    pipe.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
+    type(pipe).save_lora_weights(tmp_path, transformer_lora_layers=get_peft_model_state_dict(pipe.transformer))
+    files = Files(parity.folder("stable_diffusion"), loras=((tmp_path, 1.0),))
+    with pytest.raises(SettingsError, match=r"model\.loras"):
+        parity.FAMILIES["stable_diffusion"](files, "cpu", torch.float32, parity.OPTIONS)
+
+
+def test_patches_are_latents_again() -> None:
+    latents = torch.randn(2, 16, 8, 8)
+    assert pack(latents).shape == (2, 16, 64)
+    assert torch.equal(unpack(pack(latents), 4), latents)
+
+
+def test_a_flow_takes_schedulers_of_flows_alone() -> None:
+    made = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    config = {**made.config, "_class_name": type(made).__name__}
+    for name in ("euler", "heun", "dpmpp_2m", "unipc", "model"):
+        assert prediction_type(make_scheduler(name, config).config) == FLOW
+    with pytest.raises(SettingsError, match="flow matching"):
+        make_scheduler("ddim", config)
