@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory clean
+.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory models clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
@@ -34,6 +34,9 @@ faults: .venv/installed-dev
 
 fuzz: .venv/installed-dev
 	FUZZ_CASES=1000 $(BIN)/python -m pytest -s tests/test_fuzz.py
+
+models: .venv/installed-dev
+	$(BIN)/python -m tests.parity docs/models.json docs/models.md
 
 memory: .venv/installed-dev
 	$(BIN)/python -m tests.memory outputs/memory 1000 10000 100000

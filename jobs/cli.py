@@ -25,6 +25,7 @@ from pipeline.patience import StorageError
 from pipeline.settings import RunError, SettingsError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+FREE = ("sweep.", "task.options.arguments", "task.options.inputs")  # groups whose keys are free
 T = TypeVar("T")
 
 
@@ -85,7 +86,7 @@ def output_root() -> str:
 def compose_config(job: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a job. Raises Hydra's and OmegaConf's errors."""
     quoted = [as_text(o) for o in overrides]
-    added = [f"++{o}" if o.startswith("sweep.") else o for o in quoted]  # the one group whose keys are free
+    added = [f"++{o}" if o.startswith(FREE) else o for o in quoted]
     with initialize_config_dir(str(CONF), version_base=None):
         return compose(job, overrides=added)
 

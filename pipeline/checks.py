@@ -1,6 +1,7 @@
 """Settings that would fail hours later are refused in the first second, each in one line."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline import results, schema
 from pipeline.cells import cells
@@ -35,6 +36,7 @@ def _problems(settings: Generate) -> Iterator[str]:
         if score.removeprefix("-") not in settings.task.scores:
             yield f"{key}={score} is none of the task's scores: {', '.join(settings.task.scores)}"
     yield from _model_problems(settings)
+    yield from _hold_problems(settings.task.options.get("hold"))
     yield from _keep_problems(settings)
     if settings.preview and settings.retry_failed:
         yield "retry_failed=true removes shards, which preview=true must not do; give one of them"
@@ -79,6 +81,21 @@ def _model_problems(settings: Generate) -> Iterator[str]:
         yield "model.loras are for published checkpoints; say which with family="
     if not 0 < float(task.options.get("strength", 1)) <= 1:
         yield f"task.options.strength must lie in (0, 1], not {task.options['strength']}"
+
+
+def _hold_problems(hold: Any) -> Iterator[str]:
+    """Parts of a dance that cannot be kept."""
+    if hold is None:
+        return
+    spans = [] if hold["frames"] is None else hold["frames"]
+    if not isinstance(spans, list | tuple) or not all(_is_span(span) for span in spans):
+        yield f"task.options.hold.frames={spans} must be a list of [first second, last second], or null for all"
+    if not isinstance(hold["fade"], int | float) or hold["fade"] < 0:
+        yield f"task.options.hold.fade must be seconds, 0 or more, not {hold['fade']}"
+
+
+def _is_span(span: Any) -> bool:
+    return isinstance(span, list | tuple) and len(span) == 2 and all(isinstance(x, int | float) for x in span)
 
 
 def _keep_problems(settings: Generate) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Do published families draw what their own pipelines in diffusers draw? `python -m tests.parity docs/models.json`.
+"""Do published families draw what their own pipelines in diffusers draw? `python -m tests.parity docs/models.json
+docs/models.md` writes the rows, and the table between the page's marks.
 
 Tiny random-weight models in the published layouts (tests/published.py), float32, two prompts in one batch, the same
 noise. Each case is compared three ways: our prediction at each of the pipeline's own x_t, our scheduler's update from
@@ -11,7 +12,7 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ PROMPTS = ["a red box", "the blue cat on a mat"]
 STEPS = 6
 SEEDS = [11, 12]
 STRENGTH = 0.5
+MARKS = ("<!-- parity -->", "<!-- /parity -->")
 OPTIONS = {"negative_prompt": "blurry", "size": published.SIDE, "distilled_guidance": 3.5, "max_sequence_length": 32}
 FAMILIES: Mapping[str, type[Latent]] = {
     "stable_diffusion": StableDiffusion,
@@ -306,13 +308,29 @@ def schedulers(case: Case) -> tuple[str, ...]:
     return flow.get(case.family, DIFFUSION)
 
 
-def main(path: str) -> None:
-    """Write the table's rows as JSON."""
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows for a page: the largest difference of each pipeline and scheduler."""
+    names = list(dict.fromkeys(str(row["scheduler"]) for row in rows))
+    lines = ["| family | pipeline in diffusers | adapters | " + " | ".join(names) + " | end, at most |"]
+    lines += ["| --- " * (len(names) + 4) + "|"]
+    for key in dict.fromkeys((row["family"], row["pipeline"], row["adapters"]) for row in rows):
+        own = [row for row in rows if (row["family"], row["pipeline"], row["adapters"]) == key]
+        found = {row["scheduler"]: f"{row['max_abs_diff']:.1e}" for row in own}
+        end = max(float(row["end"]) for row in own)
+        lines.append(f"| {key[0]} | {key[1]} | {key[2]} | " + " | ".join(found.get(n, "") for n in names) + f" | {end:.1e} |")
+    return "\n".join(lines)
+
+
+def main(rows_path: str, page_path: str) -> None:
+    """Write the table's rows as JSON, and the table into a page."""
     rows = [compare(case, scheduler) for case in CASES for scheduler in schedulers(case)]
-    Path(path).write_text(json.dumps(rows, indent=1) + "\n")
+    Path(rows_path).write_text(json.dumps(rows, indent=1) + "\n")
+    page = Path(page_path).read_text("utf-8")
+    before, _, rest = page.partition(MARKS[0])
+    Path(page_path).write_text(before + MARKS[0] + "\n" + table(rows) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
     worst = max(rows, key=lambda row: float(row["max_abs_diff"]))
     print(f"{len(rows)} comparisons; largest difference of a step {worst['max_abs_diff']:.2g} ({worst['pipeline']})")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -143,11 +143,15 @@ def test_a_submitted_jobs_output_stands_where_it_lasts(
 
 def test_reshape_keeps_the_weights_that_the_scheme_uses() -> None:
     values = {
-        "task": {"conditions": ["sketch", "text"]},
+        "task": {"conditions": ["sketch", "text"], "roles": {"text": "text"}, "encoders": {"text": "a", "mask": "b"}},
+        "model": {"adapters": ["x"], "loras": [{"path": "y", "scale": 0.5}]},
         "guidance": {"scheme": "single", "interval": None, "text": 1, "sketch": 2, "all": 3},
         "sweep": {},
     }
-    assert reshape(values, [])["guidance"] == {"scheme": "single", "interval": None, "weights": {"all": 3}}
+    made = reshape(values, [])
+    assert made["guidance"] == {"scheme": "single", "interval": None, "weights": {"all": 3}}
+    assert made["task"]["encoders"] == {"text": "a"}
+    assert made["model"] == {"adapters": [{"path": "x", "scale": 1.0}], "loras": [{"path": "y", "scale": 0.5}]}
 
 
 @pytest.mark.parametrize(

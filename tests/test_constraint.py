@@ -6,7 +6,7 @@ from diffusers import DDPMScheduler
 
 from pipeline.conditions import Condition
 from pipeline.diffusion import guidance, schedulers
-from pipeline.diffusion.constraint import constrained, keeping
+from pipeline.diffusion.constraint import constrained, keeping, keeping_frames
 from pipeline.diffusion.noise import generators
 from pipeline.diffusion.sampler import Denoiser, Guide, sample
 
@@ -74,3 +74,23 @@ def test_the_loop_ends_on_what_was_given(kind: str, name: str) -> None:
     free = drawn[~denoiser.mask]
     assert torch.allclose(drawn[denoiser.mask], denoiser.known[denoiser.mask], atol=0.02)
     assert (free - 1).abs().max() < 0.1
+
+
+def test_a_correction_fades_beside_what_is_given() -> None:
+    known, x_0 = torch.full((1, 20, 1), 2.0), torch.zeros(1, 20, 1)
+    mask = torch.zeros(1, 20, 1, dtype=torch.bool)
+    mask[:, :5] = True
+    found = keeping_frames(known, mask, 4)(x_0)[0, :, 0]
+    assert found.tolist() == pytest.approx([2.0] * 5 + [1.6, 1.2, 0.8, 0.4] + [0.0] * 11, abs=1e-5)
+    assert torch.equal(keeping_frames(known, mask, 0)(x_0), keeping(known, mask)(x_0))
+    assert torch.equal(keeping_frames(known, ~mask & mask, 4)(x_0), x_0)  # nothing is given
+
+
+def test_a_gap_is_drawn_to_both_its_sides() -> None:
+    known = torch.cat([torch.full((1, 5, 1), 1.0), torch.full((1, 8, 1), 3.0)], 1)
+    mask = torch.ones(1, 13, 1, dtype=torch.bool)
+    mask[:, 5:8] = False
+    found = keeping_frames(known, mask, 100)(torch.zeros(1, 13, 1))[0, :, 0]
+    assert torch.equal(found[mask[0, :, 0]], known[0, mask[0, :, 0], 0])
+    assert (found[5:8].diff() > 0).all()
+    assert found.diff().abs().max() < 1

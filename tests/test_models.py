@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.media import Pixels
 from pipeline.models import files
-from pipeline.run import fingerprints
+from pipeline.run import fingerprints, provenance
 from pipeline.schema import HF_IMAGE
 from pipeline.settings import Generate, Model, Part, SettingsError
 from tests import make, parity, published, tiny
@@ -54,9 +54,9 @@ def test_the_checkpoints_own_pipeline(models: Models, pairs: str, tmp_path: Path
     own = {**models, "path": str(parity.folder("stable_diffusion"))}
     arguments = f"task.options.arguments={{guidance_scale: 3.0, height: {published.SIDE}, width: {published.SIDE}}}"
     given = ("task=text_to_image", "family=pipeline", "guidance=none", "limit=4", "scheduler=ddim", arguments)
-    made = run(make.generate(own, pairs, str(tmp_path / "a"), *given))
-    theirs = results(made)
-    assert {row["provenance"]["guidance"] for row in made.to_pylist()} == {"pipeline"}
+    chosen = make.generate(own, pairs, str(tmp_path / "a"), *given)
+    theirs = results(run(chosen))
+    assert provenance(chosen, {})["guidance"] == "pipeline"
     same = ("task=text_to_image", "guidance=single", "guidance.all=3", "scheduler=ddim")
     ours = results(run(settings(models, pairs, str(tmp_path / "b"), "stable_diffusion", *same)))
     assert np.abs(np.stack(theirs).astype(int) - np.stack(ours)).max() <= 1  # one and the same picture
@@ -98,20 +98,20 @@ def test_a_mask_keeps_what_it_covers(models: Models, tmp_path: Path, family: str
 
 def test_less_strength_changes_less(models: Models, tmp_path: Path) -> None:
     path = edits(tmp_path / "in.parquet")
-    given = (*EDIT, "input.columns.mask=null", "steps=10", "guidance=none", "scheduler=ddim")
+    given = (*EDIT, "input.columns.mask=null", "steps=5", "guidance=none", "scheduler=ddim")
     changes = []
-    for strength in (0.2, 0.6, 1.0):
+    for strength in (0.2, 1.0):
         more = (*given, f"task.options.strength={strength}")
         made = run(make.generate(models, path, str(tmp_path / str(strength)), "limit=4", *more))
         changes.append(np.mean([row["scores"]["changed"] for row in made.to_pylist()]))
-    assert changes[0] < changes[1] < changes[2]
+    assert changes[0] < changes[1]
 
 
 def test_instructions_are_guided_by_picture_and_text(models: Models, tmp_path: Path) -> None:
     path = edits(tmp_path / "in.parquet")
-    made = run(settings(models, path, str(tmp_path / "out"), "instruct_pix2pix", *EDIT, "guidance=chained"))
-    assert {row["provenance"]["guidance"] for row in made.to_pylist()} == {"chained"}
-    assert len({p.tobytes() for p in results(made)}) == 4
+    chosen = settings(models, path, str(tmp_path / "out"), "instruct_pix2pix", *EDIT, "guidance=chained")
+    assert len({p.tobytes() for p in results(run(chosen))}) == 4
+    assert provenance(chosen, {})["guidance"] == "chained"
 
 
 def test_a_row_without_a_source_cannot_be_edited(models: Models, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
-from pipeline.diffusion.constraint import Constraint, keeping
+from pipeline.diffusion.constraint import Constraint, keeping_frames
 from pipeline.diffusion.sampler import Denoiser
 from pipeline.models import checkpoint
 from pipeline.models.files import Files
@@ -32,7 +32,7 @@ class MusicToDanceBackend(Denoiser):
             setattr(transformer, name, buffer)
         self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
         self.latent_shape = (round(options["seconds"] * FPS), representation.WIDTH)
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.options = device, dtype, options
 
     def prepare(self, conditions: Conditions) -> dict[str, Condition]:
         """The adapter's features of the music."""
@@ -44,7 +44,8 @@ class MusicToDanceBackend(Denoiser):
         if given is None:
             return None
         features, mask = (m.float().transpose(1, 2) for m in given.maps)  # [B, T, width]
-        return keeping(self.network.transformer.normalise(features), (mask > 0) & given.present[:, None, None])
+        known, kept = self.network.transformer.normalise(features), (mask > 0) & given.present[:, None, None]
+        return keeping_frames(known, kept, round(self.options["hold"]["fade"] * FPS))
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """x_0, in float32 whatever the network computes in."""
