@@ -36,7 +36,7 @@ fuzz: .venv/installed-dev
 	FUZZ_CASES=1000 $(BIN)/python -m pytest -s tests/test_fuzz.py
 
 models: .venv/installed-dev
-	$(BIN)/python -m tests.parity docs/models.json docs/models.md
+	$(BIN)/python -m tests.models_table docs/models.json docs/models.md
 
 memory: .venv/installed-dev
 	$(BIN)/python -m tests.memory outputs/memory 1000 10000 100000

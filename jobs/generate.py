@@ -7,6 +7,7 @@ from typing import Any
 from jobs.cli import main, output_root
 from pipeline import storage
 from pipeline.diffusion.schemes import scheme
+from pipeline.models import files
 from pipeline.settings import Generate, SettingsError
 
 
@@ -21,7 +22,7 @@ def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
         if group == "guidance" and weight in guidance and weight not in used:
             raise SettingsError(f"guidance={name} does not use {key}; it uses {', '.join(used) or 'no weight'}")
     weights = {m: guidance[m] for m in used}
-    parts = {name: [_part(value) for value in values["model"][name]] for name in ("adapters", "loras")}
+    parts = {name: [files.part(value) for value in values["model"][name]] for name in ("adapters", "loras")}
     task = values["task"]
     # A family knows encoders of more roles than a task may have.
     encoders = {role: name for role, name in task["encoders"].items() if role in task["roles"]}
@@ -34,11 +35,6 @@ def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _part(value: Any) -> dict[str, Any]:
-    """A part of a model as a path, or as {path: path, scale: 0.8}."""
-    return {"path": value, "scale": 1.0} if isinstance(value, str) else {"scale": 1.0, **value}
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested groups as dotted keys."""
     out: dict[str, Any] = {}
@@ -49,11 +45,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def absolute(settings: Generate) -> Generate:
     """Relative local paths from here, the output from where it lasts."""
-    model: dict[str, Any] = {name: storage.absolute(getattr(settings.model, name)) for name in ("path", "judge")}
-    for name in ("adapters", "loras"):
-        parts = getattr(settings.model, name)
-        model[name] = tuple(dataclasses.replace(part, path=storage.absolute(part.path)) for part in parts)
-    model["vae"] = settings.model.vae and storage.absolute(settings.model.vae)
     sweep = dict(settings.sweep)
     if "model" in sweep:
         sweep["model"] = tuple(storage.absolute(str(path)) for path in sweep["model"])
@@ -63,7 +54,7 @@ def absolute(settings: Generate) -> Generate:
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
-        model=dataclasses.replace(settings.model, **model),
+        model=files.located(settings.model, storage.absolute),
     )
 
 

@@ -3,6 +3,7 @@
 Of two planners at once the second adopts the first's plan: plan.json is put create-only and last, and read back.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -55,13 +56,19 @@ def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str,
     grid = cells(settings)
     rows = sum(p.rows for p in parts)
     count = rows // (len(grid) * settings.num_samples)
-    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge)
+    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge, _joined(settings))
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
     if not storage.creates_only(settings.output):
         progress.say(NO_CREATE_ONLY.format(output=settings.output))
     storage.put_new(ledger.plan_uri(settings.output), made.to_json())
     return Plan.from_json(storage.read_json(ledger.plan_uri(settings.output)))
+
+
+def _joined(settings: Generate) -> dict[str, Any]:
+    """What joined the models of a run; empty where nothing did."""
+    model = dataclasses.asdict(settings.model)
+    return {key: model[key] for key in ("adapters", "loras", "vae", "trust_pickle") if model[key]}
 
 
 def _differences(there: Any, here: Any, at: str = "") -> list[str]:

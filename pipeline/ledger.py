@@ -44,6 +44,7 @@ class Plan:
     inputs: int
     rows: int
     judge: str  # where the judge was; its content stands in `identity`
+    joined: Mapping[str, Any]  # what joined the models (settings.Model), and where it was
 
     @functools.cached_property
     def task(self) -> Task:

@@ -1,4 +1,4 @@
-"""A model hub on loopback: as much of the Hugging Face Hub's HTTP interface as listing and fetching a revision takes."""
+"""A model hub on loopback: as much of the Hugging Face Hub's interface as listing and fetching a revision takes."""
 
 import contextlib
 import hashlib
@@ -11,77 +11,90 @@ from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "someone/tiny"
 
 
-def _entry(root: Path, path: Path) -> dict[str, Any]:
-    name = str(path.relative_to(root))
-    if path.is_dir():
-        return {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
-    oid = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-    return {"type": "file", "path": name, "oid": oid, "size": path.stat().st_size}
+class Hub(ThreadingHTTPServer):
+    """Serves a folder as REPO at COMMIT."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Request)
+        self.folder = folder
+
+    def entry(self, path: Path) -> dict[str, Any]:
+        """A file or folder as the hub lists it."""
+        name = str(path.relative_to(self.folder))
+        if path.is_dir():
+            return {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
+        oid = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+        return {"type": "file", "path": name, "oid": oid, "size": path.stat().st_size}
 
 
-def _handler(repo: str, root: Path) -> type[BaseHTTPRequestHandler]:
-    class Hub(BaseHTTPRequestHandler):
-        """Serves one repository with one revision."""
+class Request(BaseHTTPRequestHandler):
+    """One request."""
 
-        def do_GET(self) -> None:
-            url = urllib.parse.urlsplit(self.path)
-            parts = urllib.parse.unquote(url.path).strip("/")
-            if parts == f"api/models/{repo}/revision/{COMMIT}" or parts == f"api/models/{repo}":
-                return self._json({"id": repo, "sha": COMMIT, "siblings": []})
-            if parts.startswith(f"api/models/{repo}/tree/{COMMIT}"):
-                below = root / parts.removeprefix(f"api/models/{repo}/tree/{COMMIT}").strip("/")
-                deep = "recursive=true" in url.query.lower()
-                found = sorted(below.rglob("*") if deep else below.iterdir()) if below.is_dir() else []
-                return self._json([_entry(root, path) for path in found])
-            path = root / parts.removeprefix(f"{repo}/resolve/{COMMIT}/")
-            if parts.startswith(f"{repo}/resolve/{COMMIT}/") and path.is_file():
-                return self._file(path)
-            return self._json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
+    server: Hub
 
-        do_HEAD = do_GET
+    def do_GET(self) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        name = urllib.parse.unquote(url.path).strip("/")
+        tree, files = f"api/models/{REPO}/tree/{COMMIT}", f"{REPO}/resolve/{COMMIT}/"
+        if name.startswith(tree):
+            self._tree(name.removeprefix(tree).strip("/"), "recursive=true" in url.query.lower())
+        elif name in (f"api/models/{REPO}", f"api/models/{REPO}/revision/{COMMIT}"):
+            self._json({"id": REPO, "sha": COMMIT, "siblings": []})
+        elif name.startswith(files) and (path := self.server.folder / name.removeprefix(files)).is_file():
+            self._file(path)
+        else:
+            self._answer(b"{}", 404, {"X-Error-Code": "EntryNotFound"})
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-            wanted = body.get("paths", [])
-            wanted = [wanted] if isinstance(wanted, str) else wanted
-            self._json([_entry(root, root / name) for name in wanted if (root / name).exists()])
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-        def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-            self._answer(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
+    def do_POST(self) -> None:
+        """paths-info."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.headers["Content-Type"].startswith("application/json"):
+            wanted = json.loads(body)["paths"]
+        else:
+            wanted = urllib.parse.parse_qs(body)["paths"]
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        found = [self.server.folder / name for name in wanted]
+        self._json([self.server.entry(path) for path in found if path.exists()])
 
-        def _file(self, path: Path) -> None:
-            data, status, more = path.read_bytes(), 200, {}
-            if span := self.headers.get("Range"):
-                first, _, last = span.removeprefix("bytes=").partition("-")
-                end = int(last) + 1 if last else len(data)
-                status, more = 206, {"Content-Range": f"bytes {first}-{end - 1}/{len(data)}"}
-                data = data[int(first) : end]
-            tag = _entry(root, path)["oid"]
-            self._answer(data, status, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes", **more})
+    def _tree(self, below: str, deep: bool) -> None:
+        folder = self.server.folder / below
+        self._json([self.server.entry(path) for path in sorted(folder.rglob("*") if deep else folder.iterdir())])
 
-        def _answer(self, data: bytes, status: int, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
+    def _json(self, value: Any) -> None:
+        self._answer(json.dumps(value).encode(), 200, {"Content-Type": "application/json"})
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    def _file(self, path: Path) -> None:
+        data, status, more = path.read_bytes(), 200, {}
+        if span := self.headers.get("Range"):
+            first, _, last = span.removeprefix("bytes=").partition("-")
+            end = int(last) + 1 if last else len(data)
+            status, more = 206, {"Content-Range": f"bytes {first}-{end - 1}/{len(data)}"}
+            data = data[int(first) : end]
+        tag = {"ETag": f'"{self.server.entry(path)["oid"]}"', "X-Repo-Commit": COMMIT}
+        self._answer(data, status, {**tag, "Accept-Ranges": "bytes", **more})
 
-    return Hub
+    def _answer(self, data: bytes, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @contextlib.contextmanager
-def hub(repo: str, folder: Path) -> Iterator[str]:
-    """Address of a hub that holds a folder as `repo` at COMMIT."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(repo, folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+def hub(folder: Path) -> Iterator[str]:
+    """Address of a hub that holds a folder."""
+    with Hub(folder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
         server.shutdown()
-        server.server_close()

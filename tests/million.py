@@ -29,7 +29,7 @@ def make_run(output: str, rows: int) -> None:
     task = {"roles": {r: r for r in ROLES}, "result": "image", "scores": dict.fromkeys(SCORES, "")}
     identity = {"task": task, "model": {"judge": "none"}}
     cell = Cell("", {}, (), "ddim", 10, "none")
-    made = Plan(("none",), identity, (cell,), (), (Part("none", 0, shards, rows),), rows, rows)
+    made = Plan(("none",), identity, (cell,), (), (Part("none", 0, shards, rows),), rows, rows, "", {})
     for shard in range(shards):
         storage.put(ledger.shard_uri(output, shard), storage.to_parquet(_shard(shard, rows)))
     storage.put(ledger.plan_uri(output), made.to_json())

@@ -1,5 +1,4 @@
-"""Do published families draw what their own pipelines in diffusers draw? `python -m tests.parity docs/models.json
-docs/models.md` writes the rows, and the table between the page's marks.
+"""Do published families draw what their own pipelines in diffusers draw? tests/models_table.py makes a table of it.
 
 Tiny random-weight models in the published layouts (tests/published.py), float32, two prompts in one batch, the same
 noise. Each case is compared three ways: our prediction at each of the pipeline's own x_t, our scheduler's update from
@@ -9,10 +8,8 @@ the pipeline's prediction, and x_0 at the end of two whole loops, in which diffe
 import contextlib
 import dataclasses
 import functools
-import json
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +42,6 @@ PROMPTS = ["a red box", "the blue cat on a mat"]
 STEPS = 6
 SEEDS = [11, 12]
 STRENGTH = 0.5
-MARKS = ("<!-- parity -->", "<!-- /parity -->")
 OPTIONS = {"negative_prompt": "blurry", "size": published.SIDE, "distilled_guidance": 3.5, "max_sequence_length": 32}
 FAMILIES: Mapping[str, type[Latent]] = {
     "stable_diffusion": StableDiffusion,
@@ -160,7 +156,8 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
     if case.adapters:
         cls = _class(case)
         loaded = [diffusers.AutoModel.from_pretrained(str(path)) for path, _ in own.adapters]
-        parts[cls] = loaded[0] if len(loaded) == 1 else _several(loaded)
+        several = diffusers.MultiAdapter if cls == "adapter" else list
+        parts[cls] = loaded[0] if len(loaded) == 1 else several(loaded)
     pipe = getattr(diffusers, case.pipeline).from_pretrained(own.folder, **parts, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_scheduler(scheduler, dict(pipe.scheduler.config))
@@ -178,10 +175,6 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
 
 def _class(case: Case) -> str:
     return "adapter" if case.adapters[0] == "t2i" else "controlnet"
-
-
-def _several(loaded: list[Any]) -> Any:
-    return diffusers.MultiAdapter(loaded) if isinstance(loaded[0], diffusers.T2IAdapter) else loaded
 
 
 def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
@@ -306,31 +299,3 @@ def schedulers(case: Case) -> tuple[str, ...]:
         return ("euler", "heun")  # it asks for a method that others do not have
     flow = {"stable_diffusion_3": (*FLOW, "heun"), "flux": FLOW}
     return flow.get(case.family, DIFFUSION)
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows for a page: the largest difference of each pipeline and scheduler."""
-    names = list(dict.fromkeys(str(row["scheduler"]) for row in rows))
-    lines = ["| family | pipeline in diffusers | adapters | " + " | ".join(names) + " | end, at most |"]
-    lines += ["| --- " * (len(names) + 4) + "|"]
-    for key in dict.fromkeys((row["family"], row["pipeline"], row["adapters"]) for row in rows):
-        own = [row for row in rows if (row["family"], row["pipeline"], row["adapters"]) == key]
-        found = {row["scheduler"]: f"{row['max_abs_diff']:.1e}" for row in own}
-        end = max(float(row["end"]) for row in own)
-        lines.append(f"| {key[0]} | {key[1]} | {key[2]} | " + " | ".join(found.get(n, "") for n in names) + f" | {end:.1e} |")
-    return "\n".join(lines)
-
-
-def main(rows_path: str, page_path: str) -> None:
-    """Write the table's rows as JSON, and the table into a page."""
-    rows = [compare(case, scheduler) for case in CASES for scheduler in schedulers(case)]
-    Path(rows_path).write_text(json.dumps(rows, indent=1) + "\n")
-    page = Path(page_path).read_text("utf-8")
-    before, _, rest = page.partition(MARKS[0])
-    Path(page_path).write_text(before + MARKS[0] + "\n" + table(rows) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
-    worst = max(rows, key=lambda row: float(row["max_abs_diff"]))
-    print(f"{len(rows)} comparisons; largest difference of a step {worst['max_abs_diff']:.2g} ({worst['pipeline']})")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])

@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from pipeline import storage
 from pipeline.models import checkpoint
 from pipeline.settings import SettingsError
+from tests import hub, parity
 
 Models = dict[str, str]
 
@@ -65,3 +69,25 @@ def test_what_is_missing_or_wrong_is_named(models: Models, tmp_path: Path) -> No
     (copy / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"broken")
     with pytest.raises(SettingsError, match="unet cannot be loaded as UNet2DConditionModel"):
         checkpoint.load_part(copy, "unet", UNet2DConditionModel)
+
+
+def test_a_revision_on_the_hub_is_fetched_without_what_nobody_loads(tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    shutil.copytree(parity.folder("stable_diffusion"), folder)
+    loaded = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    for name in ("README.md", "v1-5.ckpt", "v1-5.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"):
+        (folder / name).write_bytes(b"not for us")
+    script = "from pipeline.models import checkpoint as c; import sys; print(c.fetch(sys.argv[1]))"
+    with hub.hub(folder) as address:
+        variables = {**os.environ, "HF_ENDPOINT": address, "XDG_CACHE_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+        command = [sys.executable, "-c", script, f"hf://{hub.REPO}@{hub.COMMIT}"]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    fetched = Path(done.stdout.strip())
+    assert {str(path.relative_to(fetched)) for path in fetched.rglob("*") if path.is_file()} == loaded
+    assert all((fetched / name).read_bytes() == (folder / name).read_bytes() for name in loaded)
+
+
+def test_a_revision_on_the_hub_must_be_pinned() -> None:
+    with pytest.raises(SettingsError, match="pin the revision"):
+        checkpoint.fingerprint(f"hf://{hub.REPO}")

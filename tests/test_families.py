@@ -1,7 +1,9 @@
 """Published families: the same as diffusers' own pipelines, step by step, and any subset of their conditions."""
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import pytest
@@ -12,6 +14,7 @@ from torch import Tensor
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.conditions.prompts import Negatives, Prompts, TextEncoders
 from pipeline.diffusion.families.flux import pack, unpack
+from pipeline.diffusion.families.timing import set_flow_timesteps
 from pipeline.diffusion.noise import generators, initial_noise
 from pipeline.diffusion.schedulers import FLOW, make_scheduler, prediction_type
 from pipeline.models.files import Files
@@ -126,3 +129,14 @@ def test_a_flow_takes_schedulers_of_flows_alone() -> None:
         assert prediction_type(make_scheduler(name, config).config) == FLOW
     with pytest.raises(SettingsError, match="flow matching"):
         make_scheduler("ddim", config)
+
+
+def test_a_flow_is_shifted_by_the_number_of_patches() -> None:
+    def first(length: int, **more: Any) -> float:
+        made = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, **more)
+        set_flow_timesteps(made, 4, length, sigmas=True)
+        return float(made.sigmas[1])
+
+    plain = 0.75  # of 4 even steps
+    for length, mu in ((256, 0.5), (4096, 1.15)):  # the two ends of the schedule
+        assert first(length) == pytest.approx(math.exp(mu) / (math.exp(mu) + 1 / plain - 1), abs=1e-5)

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
+from pipeline.diffusion.editing import shrunk
 from pipeline.media import Pixels
 from pipeline.models import files
 from pipeline.run import fingerprints, provenance
@@ -29,7 +31,7 @@ def settings(models: Models, pairs: str, place: str, family: str, *more: str) ->
 
 def results(made: pa.Table) -> list[Pixels]:
     """All rows' pictures; every row must be ok."""
-    rows = sorted(made.to_pylist(), key=lambda row: str(row["row_id"]))
+    rows = sorted(made.to_pylist(), key=lambda row: str(row["source_id"]))
     assert [row["error"] for row in rows] == [None] * len(rows)
     return [np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in rows]
 
@@ -94,6 +96,12 @@ def test_a_mask_keeps_what_it_covers(models: Models, tmp_path: Path, family: str
     assert max(row["scores"]["kept"] for row in rows) < 1  # WebP is lossless; both are fitted alike
     assert min(row["scores"]["changed"] for row in rows) > 1
     assert all(row["scores"]["clip_direction"] is not None for row in rows)
+
+
+def test_a_mask_of_latents_is_that_of_pixels() -> None:
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    assert torch.equal(shrunk(mask, 4)[0, 0, 0], torch.tensor([1.0, 1, 0, 0]))
 
 
 def test_less_strength_changes_less(models: Models, tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def keeping_frames(known: Tensor, mask: Tensor, fade: int) -> Constraint:
 
     def constrain(x_0: Tensor) -> Tensor:
         correction = torch.where(mask, known.to(x_0) - x_0, 0)
-        carried = sum(w.to(x_0) * correction.gather(1, place.long()) for w, (place, _) in zip(shares, sides, strict=True))
+        carried = sum(
+            w.to(x_0) * correction.gather(1, place.long()) for w, (place, _) in zip(shares, sides, strict=True)
+        )
         return torch.where(mask, known.to(x_0), x_0 + carried)
 
     return constrain

@@ -1,7 +1,9 @@
 """The files of a generator on this node: its folder and what joins it (adapters, LoRAs, another autoencoder)."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipeline.models import checkpoint
 from pipeline.patience import StorageError
@@ -20,6 +22,27 @@ class Files:
     loras: Scaled = ()
     vae: Path | None = None
     trust_pickle: bool = False
+
+
+def part(value: Any) -> dict[str, Any]:
+    """A part of a model as people type it, a path or {path: path, scale: 0.8}, with all its keys."""
+    return {"path": value, "scale": 1.0} if isinstance(value, str) else {"scale": 1.0, **value}
+
+
+def located(model: Model, place: Callable[[str], str]) -> Model:
+    """The model with every path as `place` gives it."""
+
+    def each(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(dataclasses.replace(part, path=place(part.path)) for part in parts)
+
+    return dataclasses.replace(
+        model,
+        path=place(model.path),
+        judge=place(model.judge),
+        vae=model.vae and place(model.vae),
+        adapters=each(model.adapters),
+        loras=each(model.loras),
+    )
 
 
 def fingerprints(model: Model) -> dict[str, str]:

@@ -13,13 +13,19 @@ from pipeline.ledger import Plan
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 PLAIN = re.compile(r"[A-Za-z_/][\w./:@%+-]*")
 WORDS = {"null", "true", "false", "nan", "inf"}  # text that Hydra would not read as text
-UNLIKE = {"columns", "model.model", "model.judge"}  # of an identity: derived, or known by content alone
+UNLIKE = {
+    "columns",
+    "model.model",
+    "model.generator",
+    "model.judge",
+}  # of an identity: derived, or known by content alone
 
 
 def command(plan: Plan, output: str) -> str:
     """One line for a shell, which makes the same plan in another output."""
     wanted = settings(plan)
     groups = {"task": wanted["task.name"], "guidance": wanted["guidance.scheme"]}
+    groups |= {"family": family} if (family := _family(str(wanted["task.backend"]))) else {}
     groups = {g: c for g, c in groups.items() if (CONF / g / f"{c}.yaml").is_file()}
     given = defaults(groups)
     chosen = [f"{g}={c}" for g, c in groups.items() if c != _choices().get(g)]
@@ -33,7 +39,14 @@ def settings(plan: Plan) -> dict[str, Any]:
     kept = {_typed(k): v for k, v in flat.items() if k not in UNLIKE and k.split(".")[0] != "columns"}
     models = list(dict.fromkeys(cell.model for cell in plan.cells))
     many = {"sweep.model": models} if len(models) > 1 else {"model.path": models[0]}
-    return {**kept, **many, "model.judge": plan.judge}
+    joined = {f"model.{key}": value for key, value in plan.joined.items()}
+    return {**kept, **many, **joined, "model.judge": plan.judge}
+
+
+def _family(backend: str) -> str | None:
+    """The choice of conf/family that has this backend."""
+    found = sorted((CONF / "family").glob("*.yaml"))
+    return next((file.stem for file in found if f"  backend: {backend}\n" in file.read_text("utf-8")), None)
 
 
 def _typed(key: str) -> str:
@@ -59,7 +72,7 @@ def defaults(groups: Mapping[str, str]) -> dict[str, Any]:
         file = CONF / group / f"{chosen.get(choice.strip('${}'), choice)}.yaml"  # ${task}: as that group chooses
         if file.is_file():
             written = file.read_text("utf-8")
-            read = yaml.safe_load(written)
+            read = yaml.safe_load(written) or {}
             given |= flatten(read if "@package _global_" in written else {group: read})
     return {k: given.get(v[2:-1]) if isinstance(v, str) and v.startswith("${") else v for k, v in given.items()}
 
@@ -76,6 +89,8 @@ def text(value: Any) -> str:
     """A value in the grammar of Hydra's overrides."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}: {text(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(text, value))}]"
     if isinstance(value, int | float):
