@@ -20,6 +20,9 @@ NO_CREATE_ONLY = (
     "which are the same bytes only on the same type of device"
 )
 
+# What an identity knows by content alone -> the key that says where it is.
+PATHS = {"model.model": "model.path", "model.language": "enrich.model", "model.template": "enrich.template"}
+
 
 def adopt_or_make(settings: Generate, weights: Sequence[Weights]) -> Plan:
     """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one.
@@ -55,13 +58,20 @@ def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str,
     grid = cells(settings)
     rows = sum(p.rows for p in parts)
     count = rows // (len(grid) * settings.num_samples)
-    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge)
+    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge, _places(settings))
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
     if not storage.creates_only(settings.output):
         progress.say(NO_CREATE_ONLY.format(output=settings.output))
     storage.put_new(ledger.plan_uri(settings.output), made.to_json())
     return Plan.from_json(storage.read_json(ledger.plan_uri(settings.output)))
+
+
+def _places(settings: Generate) -> dict[str, str]:
+    """Where the language model and the template are, of a run that has them."""
+    enrich = settings.enrich
+    found = {"model": enrich.model, "endpoint": enrich.endpoint, "template": enrich.template}
+    return {name: place for name, place in found.items() if place is not None} if enrich.model is not None else {}
 
 
 def _differences(there: Any, here: Any, at: str = "") -> list[str]:
@@ -77,4 +87,4 @@ def _differences(there: Any, here: Any, at: str = "") -> list[str]:
 
 def _typed(name: str) -> str:
     """The key that a person types for a name in a plan's identity."""
-    return {"model.model": "model.path"}.get(name, name.replace("weights.", "guidance."))
+    return PATHS.get(name, name.replace("weights.", "guidance."))

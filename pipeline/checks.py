@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline import results, schema
+from pipeline import enrichment, language, results, schema
 from pipeline.cells import cells
 from pipeline.diffusion.schedulers import scheduler_class
 from pipeline.kinds import KINDS
@@ -35,6 +35,9 @@ def _problems(settings: Generate) -> Iterator[str]:
         if score.removeprefix("-") not in settings.task.scores:
             yield f"{key}={score} is none of the task's scores: {', '.join(settings.task.scores)}"
     yield from _keep_problems(settings)
+    yield from language.problems(settings.enrich, settings.num_samples)
+    if settings.enrich.model is not None and enrichment.text_role(settings.task) is None:
+        yield f"enrich.model is given, but no condition of task={settings.task.name} is text"
     if settings.preview and settings.retry_failed:
         yield "retry_failed=true removes shards, which preview=true must not do; give one of them"
     for key, values in settings.sweep.items():
@@ -63,6 +66,7 @@ def _ranges(settings: Generate) -> Iterator[str]:
 
 def _keep_problems(settings: Generate) -> Iterator[str]:
     taken = schema.output(results.of(settings.task).fields, schema.Names([], [], [], [], []), 1).names
+    taken += [field.name for field in schema.TEXTS] if settings.enrich.model is not None else []
     for name in settings.input.keep:
         if name in taken:
             yield f"input.keep={name}: the output has a column of that name already"

@@ -44,6 +44,9 @@ class Plan:
     inputs: int
     rows: int
     judge: str  # where the judge was; its content stands in `identity`
+    enrich: Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # where the language model and the template were
 
     @functools.cached_property
     def task(self) -> Task:

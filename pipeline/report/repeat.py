@@ -13,7 +13,13 @@ from pipeline.ledger import Plan
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 PLAIN = re.compile(r"[A-Za-z_/][\w./:@%+-]*")
 WORDS = {"null", "true", "false", "nan", "inf"}  # text that Hydra would not read as text
-UNLIKE = {"columns", "model.model", "model.judge"}  # of an identity: derived, or known by content alone
+UNLIKE = {
+    "columns",
+    "model.model",
+    "model.judge",
+    "model.language",
+    "model.template",
+}  # of an identity: derived, or known by content alone
 
 
 def command(plan: Plan, output: str) -> str:
@@ -33,7 +39,7 @@ def settings(plan: Plan) -> dict[str, Any]:
     kept = {_typed(k): v for k, v in flat.items() if k not in UNLIKE and k.split(".")[0] != "columns"}
     models = list(dict.fromkeys(cell.model for cell in plan.cells))
     many = {"sweep.model": models} if len(models) > 1 else {"model.path": models[0]}
-    return {**kept, **many, "model.judge": plan.judge}
+    return {**kept, **many, "model.judge": plan.judge, **flatten({"enrich": plan.enrich})}
 
 
 def _typed(key: str) -> str:
