@@ -116,7 +116,8 @@ def folder(place: Path) -> Path:
         eos_token_id=1,
     )
     model = LlamaForCausalLM(config)
-    model.generation_config.do_sample = True
+    own = model.generation_config
+    own.do_sample, own.min_new_tokens, own.suppress_tokens = True, 1, [0, 2]  # a word at least, and known ones only
     model.save_pretrained(place)
     tokenizer.save_pretrained(place)
     return place
