@@ -105,7 +105,7 @@ def sized(actors: Actors, taken: int = 0) -> int:
         return actors.samplers
     if actors.gpus_per_sampler:
         share, free = actors.gpus_per_sampler, resources["GPU"] - taken
-        if free < max(1, share):
+        if taken and free < max(1, share):
             raise SettingsError(
                 "the language model leaves the samplers no GPU; give actors.samplers and the GPUs of each"
             )

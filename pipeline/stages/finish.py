@@ -110,7 +110,7 @@ class Inputs:
 
     def __init__(self, block: pa.Table, roles: Mapping[str, str], result: Result) -> None:
         self.block, self.roles, self.result = block, roles, result
-        self.sources = block["source"].to_pylist()
+        self.inputs = block["input_row"].to_pylist()
         self.judge = {role: array(block, f"judge.{role}") for role in judged(roles)}
         self.kept_names = [n for n in block.column_names if n.startswith(KEEP)]
         self.values: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class Inputs:
 
     def advance(self, row: int, size: int) -> None:
         """Move on to a planned row, whose result has this size."""
-        if row and self.sources[row] == self.sources[row - 1]:
+        if row and self.inputs[row] == self.inputs[row - 1]:
             return
         present = [r for r in self.roles if self.block[f"present.{r}"][row].as_py()]
         self.values = {r: self._value(r, row, size) for r in present}

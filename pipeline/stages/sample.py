@@ -69,7 +69,7 @@ class Sample:
         source = [r["source"] for r in rows]
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
         own |= {
-            "source": pa.array(source, pa.int32()),
+            "input_row": pa.array(source, pa.int32()),
             "drawn": column(drawn),
             "embedding": column(np.nan_to_num(embeddings)),
         }
