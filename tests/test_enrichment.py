@@ -21,7 +21,7 @@ from pipeline.settings import RunError, SettingsError
 from tests import language
 from tests.language import RESET, Answer, caption, said, serving
 
-BASE = Enrich("tiny", None, "starter:enrich.txt", 1, 1.0, 64, {}, "keep", 4, 10.0, 3)
+BASE = Enrich("tiny", None, "starter:enrich.txt", 1, 1.0, 64, {}, "keep", 4, 60.0, 3)
 ASK = Ask("a box", 5)
 
 
