@@ -21,6 +21,9 @@ NO_CREATE_ONLY = (
     "which are the same bytes only on the same type of device"
 )
 
+# What an identity knows by content alone -> the key that says where it is.
+PATHS = {"model.model": "model.path", "model.language": "enrich.model", "model.template": "enrich.template"}
+
 
 def adopt_or_make(settings: Generate, weights: Sequence[Weights]) -> Plan:
     """The plan of settings.output: the one that stands there, if it agrees with the settings, else a new one.
@@ -56,7 +59,7 @@ def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str,
     grid = cells(settings)
     rows = sum(p.rows for p in parts)
     count = rows // (len(grid) * settings.num_samples)
-    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge, _joined(settings))
+    made = Plan(names, identity, grid, tuple(files), tuple(parts), count, rows, settings.model.judge, _places(settings))
     if not rows:
         progress.say("nothing is new: earlier runs have finished every input")
     if not storage.creates_only(settings.output):
@@ -65,10 +68,13 @@ def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str,
     return Plan.from_json(storage.read_json(ledger.plan_uri(settings.output)))
 
 
-def _joined(settings: Generate) -> dict[str, Any]:
-    """What joined the models of a run; empty where nothing did."""
-    model = dataclasses.asdict(settings.model)
-    return {key: model[key] for key in ("adapters", "loras", "vae", "trust_pickle") if model[key]}
+def _places(settings: Generate) -> dict[str, Any]:
+    """Where what joined the models, and what wrote texts, was: key as a person types it -> value."""
+    model, enrich = dataclasses.asdict(settings.model), dataclasses.asdict(settings.enrich)
+    found = {f"model.{key}": model[key] for key in ("adapters", "loras", "vae", "trust_pickle")}
+    if settings.enrich.model is not None:
+        found |= {f"enrich.{key}": enrich[key] for key in ("model", "endpoint", "template")}
+    return {key: value for key, value in found.items() if value}
 
 
 def _differences(there: Any, here: Any, at: str = "") -> list[str]:
@@ -84,4 +90,4 @@ def _differences(there: Any, here: Any, at: str = "") -> list[str]:
 
 def _typed(name: str) -> str:
     """The key that a person types for a name in a plan's identity."""
-    return {"model.model": "model.path"}.get(name, name.replace("weights.", "guidance."))
+    return PATHS.get(name, name.replace("weights.", "guidance."))

@@ -19,6 +19,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from pipeline import kinds, ledger, media, progress, results, schema, storage
+from pipeline.enrichment import text_role
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
 from pipeline.motion.formats import Dance, bvh, gif, gltf, npz, video
@@ -102,10 +103,11 @@ def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
     roles = {r: c for r in plan.task.roles if r != result.reference and (c := columns.get(r))}
     own_columns = [field.name for field in result.fields]
     kept = plan.identity["input"]["keep"]
+    texts = ("original", "enriched") if "enrich" in plan.identity else ()
     readers: dict[int, Reader] = {}
     for shard, planned in ledger.planned(run, plan):
         with storage.open_parquet(ledger.shard_uri(run, shard)) as parquet:
-            names = ["row_id", "source_id", "cell", "selected", *own_columns, "scores", *kept]
+            names = ["row_id", "source_id", "cell", "selected", *own_columns, "scores", *texts, *kept]
             made = {r["row_id"]: r for r in parquet.read(columns=names).to_pylist() if r["selected"]}
         for place in planned.to_pylist():
             if row := made.get(place["row_id"]):
@@ -114,6 +116,8 @@ def _selected(run: str, plan: Plan) -> Iterator[dict[str, Any]]:
                 readers = {file: reader}
                 given = reader.rows([place["row"]]).to_pylist()[0]
                 own = {"id": row["row_id"], "source_id": row["source_id"], "cell": row["cell"]}
+                if texts:  # the row's pair is the text that it was made from
+                    given |= {str(text_role(plan.task)): row["enriched"], "original": row["original"]}
                 yield {**own, **given, **{k: _compact(row[k]) for k in (*own_columns, "scores", *kept)}}
 
 

@@ -1,4 +1,4 @@
-"""The run as one Ray Data expression: shards -> load -> encode -> sample -> finish and put.
+"""The run as one Ray Data expression: shards -> load (-> enrich) -> encode -> sample -> finish and put.
 
 One shard is one block from the first stage to the last: `from_items` with as many blocks as shards, whole
 blocks as batches, and no target size at which Ray would cut them.
@@ -6,6 +6,7 @@ blocks as batches, and no target size at which Ray would cut them.
 
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 from ray.util.annotations import RayDeprecationWarning
 
+from pipeline.language import Enrich
 from pipeline.patience import patiently
 from pipeline.settings import Actors, SettingsError, resolve
 from pipeline.stages import Job
@@ -72,19 +74,23 @@ def execute(job: Job, shards: Sequence[int], pools: Pools) -> Iterator[dict[str,
         yield from _wave(job, shards[start : start + WAVE_SHARDS], pools).iter_rows()
 
 
-def make_pools(actors: Actors) -> Pools:
+def make_pools(actors: Actors, enrich: Enrich) -> Pools:
     """The pools of a run, with as many samplers as the cluster has room for if the settings do not say."""
     most = actors.max_samplers or actors.samplers or None
+    share = actors.gpus_per_enricher if enrich.local else 0.0
+    enriching: Pools = {("enrich:Enrich",): Pool(actors.enrichers, actors.enrichers, gpus=share)}
+    taken = math.ceil(share * actors.enrichers)
     return {
         ("load:Load",): Pool(1, 1),
+        **(enriching if enrich.model is not None else {}),
         ("encode:Encode",): Pool(actors.encoders, actors.encoders, gpus=actors.gpus_per_encoder),
-        ("sample:Sample",): Pool(sized(actors), most, SAMPLER_CPUS, actors.gpus_per_sampler),
+        ("sample:Sample",): Pool(sized(actors, taken), most, SAMPLER_CPUS, actors.gpus_per_sampler),
         ("finish:Finish", "put:Put"): Pool(actors.finishers, actors.finishers),
     }
 
 
-def sized(actors: Actors) -> int:
-    """Sampler actors to begin with: as asked, or as many as the cluster's GPUs, or CPUs, allow."""
+def sized(actors: Actors, taken: int = 0) -> int:
+    """Sampler actors to begin with: as asked, or as many as the cluster's GPUs, or CPUs, allow beside `taken` GPUs."""
     resources = ray.cluster_resources()
     if actors.autoscaling:
         if not actors.samplers:
@@ -98,8 +104,12 @@ def sized(actors: Actors) -> int:
     if actors.samplers:
         return actors.samplers
     if actors.gpus_per_sampler:
-        share = actors.gpus_per_sampler
-        return int(resources["GPU"] * int(1 / share) if share <= 1 else resources["GPU"] / share)
+        share, free = actors.gpus_per_sampler, resources["GPU"] - taken
+        if taken and free < max(1, share):
+            raise SettingsError(
+                "the language model leaves the samplers no GPU; give actors.samplers and the GPUs of each"
+            )
+        return int(free * int(1 / share) if share <= 1 else free / share)
     return max(1, int(resources["CPU"]))
 
 

@@ -44,7 +44,7 @@ class Plan:
     inputs: int
     rows: int
     judge: str  # where the judge was; its content stands in `identity`
-    joined: Mapping[str, Any]  # what joined the models (settings.Model), and where it was
+    places: Mapping[str, Any]  # of what joined the models and of what wrote texts: key -> value, as a person types them
 
     @functools.cached_property
     def task(self) -> Task:

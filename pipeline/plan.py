@@ -26,7 +26,7 @@ MOST_PADDING = 0.25  # of the places in a shard's batches
 Inputs = Callable[[], Iterator[Source]]  # read anew for each model
 
 
-Weights = Mapping[str, str]  # content hashes of what one model's rows are made with: model, judge
+Weights = Mapping[str, str]  # content hashes of what one model's rows are made with: model, judge, …
 
 
 def recipe(settings: Generate, weights: Weights) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def recipe(settings: Generate, weights: Weights) -> dict[str, Any]:
     kept = {k: chosen[k] for k in ("task", "model", "guidance", "seed", "batch_size")}
     kept["model"] = {"dtype": settings.model.dtype, **weights}
     kept["guidance"] = {"scheme": settings.guidance.scheme, "interval": settings.guidance.interval}
+    if settings.enrich.model is not None:
+        kept["enrich"] = settings.enrich.recipe
     kept["columns"] = {r: settings.input.columns.get(r) for r in settings.task.roles}
     return kept
 

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline import attempts, audit, cluster, ledger, preview, progress, storage
+from pipeline import attempts, audit, cluster, enrichment, ledger, preview, progress, storage
 from pipeline.adopt import adopt_or_make
 from pipeline.cells import variants
 from pipeline.checks import check
@@ -59,6 +59,7 @@ def _retry_failed(output: str) -> None:
 def fingerprints(settings: Generate) -> tuple[Weights, ...]:
     """Content hashes of the folders of each model. Raises SettingsError if a part of a generator is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
+    language = enrichment.weights(settings.enrich)
     found = []
     for own in variants(settings):
         if part := checkpoint.part_with(own.model.path, settings.model.judge):
@@ -66,7 +67,7 @@ def fingerprints(settings: Generate) -> tuple[Weights, ...]:
                 f"model.judge={settings.model.judge} is a part of the generator {own.model.path} ({part}/), which may "
                 "not mark its own work; take another"
             )
-        found.append({**files.fingerprints(own.model), "judge": judge})
+        found.append({**files.fingerprints(own.model), "judge": judge, **language})
     return tuple(found)
 
 
@@ -85,15 +86,18 @@ def conclude(settings: Generate, plan: Plan) -> str:
 
 
 def _execute(settings: Generate, plan: Plan, todo: Sequence[int], weights: Sequence[Weights]) -> None:
-    ok = failed = 0
+    ok = failed = kept = 0
     sizes = ledger.shard_sizes(settings.output, plan)
     rows_done = plan.rows - sum(sizes[shard] for shard in todo)
     with progress.bar("rows", plan.rows, rows_done) as advance:
         for row in _shards(settings, plan, todo, weights):
-            ok, failed = ok + row["ok"], failed + row["failed"]
+            ok, failed, kept = ok + row["ok"], failed + row["failed"], kept + row["kept"]
             advance(row["ok"] + row["failed"], f"{failed:,} failed" if failed else "")
             if ok + failed >= JUDGE_FROM:
                 _check_failures(settings, failed, ok + failed, None)
+                _check_texts(settings, kept, ok + failed)
+    if kept:
+        progress.say(f"enrich: {kept:,} rows kept their original text; the column enrich_error says why")
 
 
 def _shards(
@@ -104,7 +108,7 @@ def _shards(
 
     with cluster.connected(settings.cluster):
         _refuse_local_paths(settings, flow.nodes())
-        pools = flow.make_pools(settings.actors)
+        pools = flow.make_pools(settings.actors, settings.enrich)
         try:
             with progress.watching(lambda: _waiting(flow.homeless(pools))):
                 for number, (own, hashes) in enumerate(zip(variants(settings), weights, strict=True)):
@@ -130,6 +134,14 @@ def _check_failures(settings: Generate, failed: int, done: int, reasons: Any) ->
     )
 
 
+def _check_texts(settings: Generate, kept: int, done: int) -> None:
+    if kept > settings.failures.max_fraction * done:
+        raise RunError(
+            f"{kept:,} of {done:,} rows kept their original text, more than failures.max_fraction="
+            f"{settings.failures.max_fraction:g}; the column enrich_error below data/ says why; mend it, or allow more"
+        )
+
+
 def _refuse_local_paths(settings: Generate, nodes: int) -> None:
     """Several nodes share no local folder unless they are told to."""
     model = settings.model
@@ -137,6 +149,10 @@ def _refuse_local_paths(settings: Generate, nodes: int) -> None:
     paths += [("model.path", model.path), ("model.judge", model.judge)]
     paths += [("model.vae", model.vae)] if model.vae else []
     paths += [("model.adapters", p.path) for p in model.adapters] + [("model.loras", p.path) for p in model.loras]
+    if settings.enrich.model is not None:
+        paths.append(("enrich.template", settings.enrich.template))
+    if settings.enrich.local:
+        paths.append(("enrich.model", str(settings.enrich.model)))
     for key, uri in paths:
         if nodes > 1 and storage.is_local(uri) and not uri.startswith(storage.STARTER) and not settings.storage.shared:
             raise SettingsError(

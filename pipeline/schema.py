@@ -29,12 +29,16 @@ PLAN = pa.schema(
 ERROR = pa.struct([pa.field(name, pa.string()) for name in ("stage", "kind", "message")])
 Error = dict[str, str]  # a value of it
 
+# Of runs whose texts a language model rewrites: what the input says, what conditions, and why that is the input's own.
+TEXTS = tuple(pa.field(name, pa.string()) for name in ("original", "enriched", "enrich_error"))
+
 # What the run reports for each shard that is done, from the last stage to the driver.
 MANIFEST = pa.schema(
     [
         pa.field("shard", pa.int32()),
         pa.field("ok", pa.int32()),
         pa.field("failed", pa.int32()),
+        pa.field("kept", pa.int32()),  # rows whose text no language model could rewrite, and that kept it
         pa.field("put", pa.bool_()),  # False: another run had put this shard first
         pa.field("bytes", pa.int64()),
     ]
@@ -54,7 +58,7 @@ class Names:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """Columns that pass through from the input."""
+    """Columns that pass through from the input, and texts."""
 
     fields: Sequence[pa.Field] = ()
     sounds: Collection[str] = ()  # names of those that hold audio

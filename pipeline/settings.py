@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.language import Enrich
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message says which and what to do."""
@@ -88,6 +90,8 @@ class Actors:
     encoders: int
     gpus_per_encoder: float
     finishers: int  # processes that score, encode media and put
+    enrichers: int  # only where texts are enriched
+    gpus_per_enricher: float  # of a language model that is a folder
     autoscaling: bool  # the cluster adds nodes for actors that wait, so GPUs need not be there yet
 
 
@@ -128,6 +132,7 @@ class Generate:
     output: str
     model: Model
     guidance: Guidance
+    enrich: Enrich  # see language.py
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
     sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str

@@ -1,7 +1,6 @@
 """Do published families draw what their own pipelines in diffusers draw? tests/models_table.py makes a table of it.
 
-Tiny random-weight models in the published layouts (tests/published.py), float32, two prompts in one batch, the same
-noise. Each case is compared three ways: our prediction at each of the pipeline's own x_t, our scheduler's update from
+Tiny random-weight models in the published layouts (published.py), float32, two prompts in a batch, the same noise. Each case is compared three ways: our prediction at each of the pipeline's own x_t, our scheduler's update from
 the pipeline's prediction, and x_0 at the end of two whole loops, in which differences of rounding have grown.
 """
 
@@ -297,5 +296,4 @@ def schedulers(case: Case) -> tuple[str, ...]:
         return ("euler",)  # it hands all others a schedule that is not theirs
     if case.pipeline == "StableDiffusion3Img2ImgPipeline":
         return ("euler", "heun")  # it asks for a method that others do not have
-    flow = {"stable_diffusion_3": (*FLOW, "heun"), "flux": FLOW}
-    return flow.get(case.family, DIFFUSION)
+    return {"stable_diffusion_3": (*FLOW, "heun"), "flux": FLOW}.get(case.family, DIFFUSION)

@@ -136,10 +136,10 @@ def test_gpus_that_are_not_there_are_named(models: Models, pairs: str, tmp_path:
     with pytest.raises(SettingsError, match="the cluster has 0 GPUs; use cluster=local"):
         run.generate(make.generate(models, pairs, str(tmp_path), "cluster=gpu"))
     with pytest.raises(SettingsError, match="GPUs"):
-        flow.sized(Actors(1, None, 0.5, 1, 0.0, 1, autoscaling=False))
-    assert flow.sized(Actors(3, None, 0.5, 1, 0.0, 1, autoscaling=True)) == 3  # they wait for their nodes
+        flow.sized(Actors(1, None, 0.5, 1, 0.0, 1, 1, 0.0, autoscaling=False))
+    assert flow.sized(Actors(3, None, 0.5, 1, 0.0, 1, 1, 0.0, autoscaling=True)) == 3  # they wait for their nodes
     with pytest.raises(SettingsError, match=r"needs actors\.samplers"):
-        flow.sized(Actors(0, None, 0.5, 1, 0.0, 1, autoscaling=True))
+        flow.sized(Actors(0, None, 0.5, 1, 0.0, 1, 1, 0.0, autoscaling=True))
 
 
 def test_each_actor_loads_each_model_once(models: Models, pairs: str, tmp_path: Path) -> None:

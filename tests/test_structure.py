@@ -15,7 +15,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"settings", "build", "schema", "seeds"},
+    {"language", "settings", "build", "schema", "seeds"},
     {
         "patience",
         "storage",
@@ -34,7 +34,7 @@ LAYERS = [
     {"scores", "results"},
     {"conditions"},
     {"models"},
-    {"diffusion"},
+    {"diffusion", "enrichment"},
     {"cells", "sources", "plan", "ledger", "audit", "attempts", "since", "adopt", "preview", "checks"},
     {"stages"},
     {"flow"},

@@ -97,7 +97,14 @@ def _groups(item: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 def _words(plan: Plan, item: Mapping[str, Any], names: Sequence[str]) -> str:
     """What the filter looks through."""
-    return " ".join([item["source_id"], rows.words(plan.task, item["inputs"]), *_groups(item, names)]).lower()
+    return " ".join(
+        [
+            item["source_id"],
+            rows.words(plan.task, item["inputs"]),
+            *filter(None, [rows.original(item)]),
+            *_groups(item, names),
+        ]
+    ).lower()
 
 
 def extremes(facts: Facts) -> Section | None:

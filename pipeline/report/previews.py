@@ -27,8 +27,10 @@ class Previews:
         return {"words": self.words, "result": self.result, "conditions": self.conditions, "reference": self.reference}
 
     def words(self, item: Row) -> str:
-        """An input's text."""
-        return rows.words(self.task, item["inputs"]) or "(no text)"
+        """An input's text; what it was enriched from behind it."""
+        shown = rows.words(self.task, item["inputs"]) or "(no text)"
+        original = rows.original(item)
+        return f"{shown} (from: {original})" if original and original != shown else shown
 
     def result(self, row: Row, moves: bool = False, sounds: bool = False) -> Picture | None:
         """A row's result; what `moves` can be played, and what `sounds` be heard."""

@@ -18,6 +18,8 @@ UNLIKE = {
     "model.model",
     "model.generator",
     "model.judge",
+    "model.language",
+    "model.template",
 }  # of an identity: derived, or known by content alone
 
 
@@ -39,8 +41,7 @@ def settings(plan: Plan) -> dict[str, Any]:
     kept = {_typed(k): v for k, v in flat.items() if k not in UNLIKE and k.split(".")[0] != "columns"}
     models = list(dict.fromkeys(cell.model for cell in plan.cells))
     many = {"sweep.model": models} if len(models) > 1 else {"model.path": models[0]}
-    joined = {f"model.{key}": value for key, value in plan.joined.items()}
-    return {**kept, **many, **joined, "model.judge": plan.judge}
+    return {**kept, **many, **plan.places, "model.judge": plan.judge}
 
 
 def _family(backend: str) -> str | None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import ledger, results, storage
+from pipeline.enrichment import text_role
 from pipeline.ledger import Plan
 from pipeline.patience import StorageError, patiently
 from pipeline.settings import Task
@@ -51,10 +52,13 @@ def whole(output: str, plan: Plan, wanted: Collection[str]) -> dict[str, dict[st
 
 
 def _attach_inputs(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
-    """Give each row the cells of its input, by role."""
+    """Give each row the cells of its input, by role; in place of a text that was enriched, what it became."""
     found = inputs(plan, {r["row_id"]: (r["file"], r["row"]) for r in rows})
+    role = text_role(plan.task)
     for row in rows:
         row["inputs"] = {**dict.fromkeys(plan.task.roles), **found.get(row["row_id"], {})}
+        if role and row.get("enriched"):
+            row["inputs"][role] = row["enriched"]
 
 
 def inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
@@ -73,6 +77,11 @@ def inputs(plan: Plan, places: Places) -> dict[str, dict[str, Any]]:
             continue
         found |= {name: media[row] for name, (at, row) in places.items() if at == number}
     return found
+
+
+def original(row: Mapping[str, Any]) -> str:
+    """The text of a row's input before a language model rewrote it; "" where none did."""
+    return str(row["original"] or "") if "enrich_error" in row else ""
 
 
 def words(task: Task, given: Mapping[str, Any]) -> str:

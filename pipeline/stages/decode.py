@@ -12,8 +12,9 @@ from pipeline.schema import Error
 from pipeline.stages import attempt, failure
 
 
-def _decoded(kind: str, cell: pa.Scalar) -> Any:
-    return KINDS[kind].decode(cell.as_py())  # which raises for a string that is not UTF-8
+def decoded(kind: str, cell: pa.Scalar) -> Any:
+    """The value of a cell. Raises MediaError, and ValueError for a string that is not UTF-8."""
+    return KINDS[kind].decode(cell.as_py())
 
 
 def decode(
@@ -28,7 +29,7 @@ def decode(
             continue
         for row, cell in enumerate(block[role]):
             if errors[row] is None:
-                work = functools.partial(_decoded, kind, cell)
+                work = functools.partial(decoded, kind, cell)
                 values[role][row], errors[row] = attempt("decode", f"column {role!r}", work)
     for row in range(count):
         missing = [role for role in required if values[role][row] is None]

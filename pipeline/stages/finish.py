@@ -21,7 +21,8 @@ from pipeline.settings import resolve
 from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
 
-FACTS = ("shard", "encoded", "forwards", "sampler")  # columns that say how the shard came about
+FACTS = ("shard", "asked", "cached", "encoded", "forwards", "sampler")  # columns that say how the shard came about
+PLANNED = ("row_id", "source_id", "cell", "sample_index", "seed")
 KEEP = "keep."  # prefix of the columns that pass through
 
 
@@ -39,7 +40,9 @@ class Finish:
         """The shard's output rows; the table's metadata holds FACTS and the stages' times."""
         began = time.monotonic()
         table = self._table(block)
-        facts = {name: block[name].drop_null()[0].as_py() for name in FACTS} | {"seconds": _seconds(block, began)}
+        facts = {name: block[name].drop_null()[0].as_py() for name in FACTS if name in block.column_names} | {
+            "seconds": _seconds(block, began)
+        }
         return table.replace_schema_metadata({**(table.schema.metadata or {}), b"run": json.dumps(facts).encode()})
 
     def _table(self, block: pa.Table) -> pa.Table:
@@ -50,7 +53,8 @@ class Finish:
         inputs = Inputs(block, roles, self.result)
         errors: list[Error | None] = block["error"].to_pylist()
         rows: list[dict[str, Any]] = []
-        for i, row in enumerate(block.select(["row_id", "source_id", "cell", "sample_index", "seed"]).to_pylist()):
+        texts = [field for field in schema.TEXTS if field.name in block.column_names]
+        for i, row in enumerate(block.select([*PLANNED, *(field.name for field in texts)]).to_pylist()):
             inputs.advance(i, len(values[i]))
             result: dict[str, Any] | None = None
             if errors[i] is None:
@@ -62,7 +66,9 @@ class Finish:
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
         provenance = sorted([*self.job.provenance, "scheduler", "steps"])
         names = schema.Names(list(roles), judged(roles), list(self.scores), [*conditions, "all"], provenance)
-        declared = schema.output(self.result.fields, names, embeddings.shape[1], schema.Kept(kept, self._sounds()))
+        declared = schema.output(
+            self.result.fields, names, embeddings.shape[1], schema.Kept([*texts, *kept], self._sounds())
+        )
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
 
     def _sounds(self) -> set[str]:
@@ -104,7 +110,7 @@ class Inputs:
 
     def __init__(self, block: pa.Table, roles: Mapping[str, str], result: Result) -> None:
         self.block, self.roles, self.result = block, roles, result
-        self.source_ids = block["source_id"].to_pylist()
+        self.inputs = block["input_row"].to_pylist()
         self.judge = {role: array(block, f"judge.{role}") for role in judged(roles)}
         self.kept_names = [n for n in block.column_names if n.startswith(KEEP)]
         self.values: dict[str, Any] = {}
@@ -113,7 +119,7 @@ class Inputs:
 
     def advance(self, row: int, size: int) -> None:
         """Move on to a planned row, whose result has this size."""
-        if row and self.source_ids[row] == self.source_ids[row - 1]:
+        if row and self.inputs[row] == self.inputs[row - 1]:
             return
         present = [r for r in self.roles if self.block[f"present.{r}"][row].as_py()]
         self.values = {r: self._value(r, row, size) for r in present}

@@ -4,6 +4,7 @@ import collections
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import ledger, metrics, schema, storage
 from pipeline.stages import Job
@@ -26,5 +27,12 @@ class Put:
         if put:
             reasons = collections.Counter((e["stage"], e["kind"]) for e in errors)
             metrics.count_shard(facts["seconds"], table.num_rows - failed, failed, reasons)
-        row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "put": put, "bytes": len(data)}
-        return pa.Table.from_pylist([row], schema.MANIFEST)
+        row = {"shard": shard, "ok": table.num_rows - failed, "failed": failed, "kept": _kept(table), "put": put}
+        return pa.Table.from_pylist([{**row, "bytes": len(data)}], schema.MANIFEST)
+
+
+def _kept(table: pa.Table) -> int:
+    """Rows that a language model could not help, and that went well all the same."""
+    if "enrich_error" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.and_(table["enrich_error"].is_valid(), table["error"].is_null())).as_py() or 0)

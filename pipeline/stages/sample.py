@@ -65,14 +65,18 @@ class Sample:
         if self.device == "cuda":
             metrics.show_gpu_memory("sample", torch.cuda.max_memory_allocated())
         errors = self._errors(block["error"].to_pylist(), rows, embeddings)
+        source = [r["source"] for r in rows]
         own: dict[str, Any] = {name: [r[name] for r in rows] for name in ("row_id", "cell", "sample_index", "seed")}
-        own |= {"drawn": column(drawn), "embedding": column(np.nan_to_num(embeddings))}
+        own |= {
+            "input_row": pa.array(source, pa.int32()),
+            "drawn": column(drawn),
+            "embedding": column(np.nan_to_num(embeddings)),
+        }
         own["error"] = pa.array(errors, schema.ERROR)
         spent = {"seconds.sample": time.monotonic() - began, "forwards": forwards, "sampler": self.name}
         own |= {name: [value] * len(rows) for name, value in spent.items()}
         heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
         dropped = ["planned", "error", *_evidence_columns(block, tuple(self.settings.task.encoders))]
-        source = [r["source"] for r in rows]
         first = [s if not i or source[i - 1] != s else None for i, s in enumerate(source)]
         light = block.drop_columns([*dropped, *heavy]).take(pa.array(source, pa.int32()))
         carried = block.select(heavy).take(pa.array(first, pa.int32()))
