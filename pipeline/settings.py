@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language import Enrich
+from pipeline.weights import Model
 
 
 class SettingsError(ValueError):
@@ -40,27 +41,6 @@ class Task:
     options: Mapping[str, Any]  # of this task's encoders, backend and results; part of the recipe
     scores: Mapping[str, str]  # name -> "module:attribute" of a function of one scored sample
     best_by: str  # score by which the report ranks rows
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Weights that join a generator."""
-
-    path: str  # folder
-    scale: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """Weights, as folders in diffusers or open_clip form; local, any fsspec URI, or hf://owner/name@revision."""
-
-    path: str  # the generator: its networks, its scheduler and the encoders of its conditions
-    judge: str  # a folder that the generator has never seen, as the task's judge loads it; it alone scores
-    dtype: str  # "float32" | "bfloat16" | "float16"
-    adapters: tuple[Part, ...]  # T2I-Adapters and ControlNets, for the sketch
-    loras: tuple[Part, ...]
-    vae: str | None  # in place of the generator's own
-    trust_pickle: bool  # also read weights that are pickles, which can execute anything
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Do published families draw what their own pipelines in diffusers draw? tests/models_table.py makes a table of it.
 
-Tiny random-weight models in the published layouts (published.py), float32, two prompts in a batch, the same noise. Each case is compared three ways: our prediction at each of the pipeline's own x_t, our scheduler's update from
-the pipeline's prediction, and x_0 at the end of two whole loops, in which differences of rounding have grown.
+Tiny random-weight models in the published layouts (published.py), float32, two prompts in a batch, the same noise.
+Each case is compared three ways: our prediction at each of the pipeline's own x_t, our update from the pipeline's
+prediction, and x_0 at the end of two whole loops, in which differences of rounding have grown.
 """
 
 import contextlib

@@ -15,7 +15,8 @@ from pipeline.media import Pixels
 from pipeline.models import files
 from pipeline.run import fingerprints, provenance
 from pipeline.schema import HF_IMAGE
-from pipeline.settings import Generate, Model, Part, SettingsError
+from pipeline.settings import Generate, SettingsError
+from pipeline.weights import Model, Part
 from tests import make, parity, published, tiny
 from tests.test_stages import run
 

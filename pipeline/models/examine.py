@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.models.checkpoint import INDEX, PICKLES, wanted
-from pipeline.settings import Generate, Model, SettingsError
+from pipeline.settings import Generate, SettingsError
+from pipeline.weights import Model
 
 # The beginning of a published pipeline's class name -> the family (conf/family) that runs it here.
 FAMILIES = {

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.models import checkpoint
 from pipeline.patience import StorageError
 from pipeline.seeds import digest
-from pipeline.settings import Model, Part
+from pipeline.weights import Model, Part
 
 Scaled = tuple[tuple[Path, float], ...]
 
