@@ -126,9 +126,7 @@ def test_a_submitted_job_does_the_same(
         remote = {name: upload(models[name], f"{s3}/submit/{name}") for name in ("path", "judge")}
         storage.put(f"{s3}/submit/pairs.parquet", Path(pairs).read_bytes())
         place = f"{s3}/submit/out"
-        shared = make.arguments(
-            remote, f"{s3}/submit/pairs.parquet", place, "task.backend=tests.saboteur:Pair", "limit=8"
-        )
+        shared = make.arguments(remote, f"{s3}/submit/pairs.parquet", place, "task.backend=tests.slow:Pair", "limit=8")
         nodes = tmp_path / "notes/worked"
         submitted = submit(url, environment, [*shared, "actors.samplers=2", "shard_rows=1", "batch_size=1"])
         assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
