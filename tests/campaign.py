@@ -25,7 +25,7 @@ from tests.s3 import free_port, seaweed
 from tests.test_end_to_end import results
 
 SEEDS = (0, 1, 2)
-INPUTS = 80
+INPUTS = 96
 STORES = ("local", "s3")
 FIRST = ["node added", "sampler killed", "killed in a put", "node killed"]
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,7 @@ class Site:
     def __init__(self, folder: Path, cluster: Cluster, proxy: Proxy | None) -> None:
         self.folder, self.cluster, self.proxy = folder, cluster, proxy
         self.nodes: list[Any] = []
+        self.joining: threading.Thread | None = None
         self.models = {"path": str(folder / "generator"), "judge": str(folder / "judge")}
 
     def ready(self) -> None:
@@ -100,7 +102,16 @@ class Site:
             self.nodes.remove(killed := rng.choice(older))
             self.cluster.remove_node(killed, allow_graceful=False)
         elif event.kind == "node added":
-            event.note = self.add_node()
+            self.joining = threading.Thread(target=self._join, args=(event,))  # which takes a busy machine long
+            self.joining.start()
+
+    def _join(self, event: Event) -> None:
+        event.note = self.add_node()
+
+    def settle(self) -> None:
+        """Wait for a node that joins."""
+        if self.joining:
+            self.joining.join()
 
 
 def kill_sampler(rng: random.Random) -> str:
@@ -177,10 +188,11 @@ class Run:
                     stack.enter_context(self.site.proxy.outage())
                 else:
                     self.site.inject(event, self.rng)
+            self.site.settle()
             codes = [driver.wait(SESSION_SECONDS) for driver in drivers]
-        said = log.read_text("utf-8")
-        assert codes == [ENDS.get(kinds[-1], 0), *[0] * (len(codes) - 1)], f"{codes}: {said[-3000:]}"
-        assert CLEAR.get(kinds[-1], "") in said, said[-3000:]
+        said, last = log.read_text("utf-8"), kinds[-1] if kinds else ""
+        assert codes == [ENDS.get(last, 0), *[0] * (len(codes) - 1)], f"{codes}: {said[-3000:]}"
+        assert CLEAR.get(last, "") in said, said[-3000:]
 
     def _events(self, kinds: list[str]) -> list[Event]:
         events = [Event(kind, self.store, after=int(kind != "second run")) for kind in kinds]
@@ -200,7 +212,7 @@ class Run:
             time.sleep(POLL_SECONDS)
         time.sleep(self.rng.uniform(0, slow.SHARD_SECONDS))
         done = len(ledger.done(self.output))
-        assert done < self.shards, f"no work was left for {event}"
+        assert done < self.shards, f"no work was left for {event}, after {self.events}"
         return done
 
 
