@@ -48,13 +48,10 @@ def absolute(settings: Generate) -> Generate:
     sweep = dict(settings.sweep)
     if "model" in sweep:
         sweep["model"] = tuple(storage.absolute(str(path)) for path in sweep["model"])
-    enrich = dataclasses.replace(settings.enrich, template=storage.absolute(settings.enrich.template))
-    if enrich.local:
-        enrich = dataclasses.replace(enrich, model=storage.absolute(str(enrich.model)))
     return dataclasses.replace(
         settings,
         sweep=sweep,
-        enrich=enrich,
+        enrich=settings.enrich.located(storage.absolute),
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),

@@ -94,7 +94,12 @@ def faults() -> tuple[type[BaseException], ...]:
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong first behind one of Ray's errors, in one line: Ray gives a worker's traceback as text."""
+    """What went wrong behind one of Ray's errors, in one line: Ray gives a worker's traceback as text.
+
+    It is what this package itself raised, whose message says what to do, else what went wrong first.
+    """
+    if own := re.findall(r"^pipeline\.[\w.]+: (.+)$", str(error), re.MULTILINE):
+        return str(own[-1])
     text = str(error).partition("\n\nThe above exception was the direct cause")[0]
     raised = re.findall(r"^([\w.]+(?:Error|Exception|Exit|Interrupt)): (.+)$", text, re.MULTILINE)
     if not raised:

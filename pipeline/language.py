@@ -1,7 +1,7 @@
 """The settings by which a language model rewrites the texts that condition (pipeline/enrichment does it)."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ON_FAILURE = ("keep", "fail")
@@ -33,6 +33,11 @@ class Enrich:
     def local(self) -> bool:
         """Whether the model is a folder that an actor loads."""
         return self.model is not None and self.endpoint is None
+
+    def located(self, place: Callable[[str], str]) -> "Enrich":
+        """These settings with every path as `place` gives it."""
+        model = place(self.model) if self.local and self.model else self.model
+        return dataclasses.replace(self, model=model, template=place(self.template))
 
 
 def problems(enrich: Enrich, num_samples: int) -> Iterator[str]:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 import tenacity
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, EndpointConnectionError, HTTPClientError
 from fsspec import AbstractFileSystem
 
 
 class StorageError(OSError):
     """An object that cannot be used; the message says which and what to do."""
+
+
+UNANSWERED = (EndpointConnectionError, HTTPClientError)  # a refused connection; a cut or a silent one
 
 
 def status(error: BaseException | None) -> int:
@@ -57,8 +60,9 @@ def explained(verb: str, uri: str) -> Iterator[None]:
     except StorageError:
         raise
     except (OSError, BotoCoreError, pa.ArrowException) as error:
+        hint = " ".join(str(error).split())  # Arrow's may have several lines
         if status(error) == 403:
             hint = "the store refuses access; check the AWS_* variables or the role of this machine"
-        else:
-            hint = " ".join(str(error).split())  # Arrow's may have several lines
+        elif isinstance(error, UNANSWERED):
+            hint = f"the store does not answer ({hint}); look at it, the network and AWS_ENDPOINT_URL, then try again"
         raise StorageError(f"cannot {verb} {uri}: {hint}") from error

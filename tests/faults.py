@@ -1,7 +1,7 @@
 """Runs into which faults are thrown at seeded random moments, on a cluster of several nodes and a store that breaks.
 
-One run is done by three driver sessions of the same command, each of which meets some faults: one, then a few
-shards later the next. The first is ended by kill -9, the second by SIGTERM, in the third a second driver joins in.
+One run is done by a few driver sessions of the same command, each of which meets some faults: one, then a shard or
+two later the next. The last of them may end the driver.
 """
 
 import contextlib
@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from ray.cluster_utils import Cluster
 from pipeline import ledger, storage
 from pipeline.cluster import QUIET
 from pipeline.run import fingerprints
-from tests import make, saboteur, tiny
+from tests import make, saboteur, slow, tiny
 from tests.proxy import KINDS as STORE_KINDS
 from tests.proxy import Fault, Proxy
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARD_ROWS = 2
 SESSION_SECONDS = 400
+POLL_SECONDS = 0.3
 CPUS = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 HEALTH = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000, "health_check_timeout_ms": 10000}
 STRUCK = (("PUT", "/data/"), ("PUT", "/attempts/"), ("GET", "/plan/"))  # requests that the store's faults befall
@@ -38,8 +40,13 @@ OPTIONS = [
     f"shard_rows={SHARD_ROWS}",
     "actors.samplers=0",  # as many as there are CPUs
     *("batch_size=2", "steps=1", "storage.shared=true"),
-    *("failures.time_limit=10", "failures.max_fraction=0.5", *saboteur.ARGUMENTS),
+    *("failures.time_limit=6", "failures.max_fraction=0.5", *saboteur.ARGUMENTS),
 ]
+ENDS = {"driver killed": -signal.SIGKILL, "SIGTERM": 1, "outage": 1}  # what ends a driver -> its exit code
+CLEAR = {  # what its last line says
+    "SIGTERM": "generate: stopped; the same command goes on: python",
+    "outage": "the store does not answer (",
+}
 
 
 @dataclasses.dataclass
@@ -59,6 +66,7 @@ class Site:
     def __init__(self, folder: Path, cluster: Cluster, proxy: Proxy | None) -> None:
         self.folder, self.cluster, self.proxy = folder, cluster, proxy
         self.nodes: list[Any] = []
+        self.joining: threading.Thread | None = None
         self.models = {"path": str(folder / "generator"), "judge": str(folder / "judge")}
 
     def ready(self) -> None:
@@ -90,21 +98,30 @@ class Site:
             event.note = moment
             (saboteur.notes() / f"die-{moment}").write_text(f"{rng.uniform(0, 0.01):.4f}", "utf-8")
         elif event.kind == "node killed":
-            self.cluster.remove_node(self.nodes.pop(rng.randrange(len(self.nodes))), allow_graceful=False)
+            older = self.nodes[:2]  # than one that joined
+            self.nodes.remove(killed := rng.choice(older))
+            self.cluster.remove_node(killed, allow_graceful=False)
         elif event.kind == "node added":
-            event.note = self.add_node()
+            self.joining = threading.Thread(target=self._join, args=(event,))  # which takes a busy machine long
+            self.joining.start()
+
+    def _join(self, event: Event) -> None:
+        event.note = self.add_node()
+
+    def settle(self) -> None:
+        """Wait for a node that joins."""
+        if self.joining:
+            self.joining.join()
 
 
 def kill_sampler(rng: random.Random) -> str:
     """Kill -9 one of the processes that sample; its id."""
     while True:
-        noted = sorted(p.name for p in (saboteur.notes() / "samplers").iterdir())
-        alive = [pid for pid in noted if Path(f"/proc/{pid}").exists()]
-        chosen = rng.choice(alive) if alive else ""
-        with contextlib.suppress(ProcessLookupError, ValueError):
-            os.kill(int(chosen), signal.SIGKILL)
-            return chosen
-        time.sleep(0.2)
+        _until(lambda: bool(samplers()))
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            chosen = rng.choice(samplers())
+            os.kill(chosen, signal.SIGKILL)
+            return str(chosen)
 
 
 @contextlib.contextmanager
@@ -148,15 +165,16 @@ class Run:
         rows = tiny.rows(self.inputs)
         for kind, shard in zip(kinds, self.rng.sample(range(self.shards), len(kinds)), strict=True):
             row = rows[shard * SHARD_ROWS + self.rng.randrange(SHARD_ROWS)]
-            row["text"] = kind
+            row["text"] = saboteur.poison(kind, self.rng.choice(saboteur.STAGES))
             self.poisoned[str(row["id"])] = saboteur.POISONS[kind]
-            self.events.append(Event(f"a row: {kind}", self.store, 0, 0, str(row["id"])))
+            self.events.append(Event(f"a row: {kind}", self.store, 0, 0, f"{row['id']}: {row['text']}"))
         storage.put(self.pairs, tiny.write(self.site.folder / "pairs.parquet", rows).read_bytes())
 
     def session(self, kinds: list[str], *more: str) -> None:
-        """A driver that meets these faults, each a few shards after the other; the last may be its own end."""
+        """A driver that meets these faults, one as the shard after the other is done; the last may be its own end. A
+        second run starts with it."""
         log = self.site.folder / f"driver-{self.store}-{self.seed}-{len(self.events)}.log"
-        with log.open("w") as output:
+        with log.open("w") as output, contextlib.ExitStack() as stack:
             drivers = [self._start(output, *more)]
             for event in self._events(kinds):
                 event.landed = self._wait(event, drivers[0], log)
@@ -166,14 +184,18 @@ class Run:
                     drivers[0].terminate()
                 elif event.kind == "second run":
                     drivers.append(self._start(output, *more))
+                elif event.kind == "outage" and self.site.proxy is not None:
+                    stack.enter_context(self.site.proxy.outage())
                 else:
                     self.site.inject(event, self.rng)
+            self.site.settle()
             codes = [driver.wait(SESSION_SECONDS) for driver in drivers]
-        expected = {"driver killed": [-signal.SIGKILL], "SIGTERM": [1]}.get(kinds[-1], [0] * len(drivers))
-        assert codes == expected, f"{codes}: {log.read_text('utf-8')[-3000:]}"
+        said, last = log.read_text("utf-8"), kinds[-1] if kinds else ""
+        assert codes == [ENDS.get(last, 0), *[0] * (len(codes) - 1)], f"{codes}: {said[-3000:]}"
+        assert CLEAR.get(last, "") in said, said[-3000:]
 
     def _events(self, kinds: list[str]) -> list[Event]:
-        events = [Event(kind, self.store, self.rng.randint(1, 3)) for kind in kinds]
+        events = [Event(kind, self.store, after=int(kind != "second run")) for kind in kinds]
         self.events += events
         return events
 
@@ -182,14 +204,34 @@ class Run:
         return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
 
     def _wait(self, event: Event, driver: subprocess.Popen[bytes], log: Path) -> int:
-        """Until so many more shards are done; how many that are."""
+        """Until so many more shards are done, and a moment; how many that are."""
         deadline, before = time.monotonic() + SESSION_SECONDS, len(ledger.done(self.output))
-        while (done := len(ledger.done(self.output))) < before + event.after:
+        while len(ledger.done(self.output)) < before + event.after:
             assert driver.poll() is None, f"ended before {event}: {log.read_text('utf-8')[-3000:]}"
             assert time.monotonic() < deadline, f"too slow for {event}: {log.read_text('utf-8')[-3000:]}"
-            time.sleep(0.1)
-        assert done < self.shards, f"no work was left for {event}"
+            time.sleep(POLL_SECONDS)
+        time.sleep(self.rng.uniform(0, slow.SHARD_SECONDS))
+        done = len(ledger.done(self.output))
+        assert done < self.shards, f"no work was left for {event}, after {self.events}"
         return done
+
+
+def worked(node: str) -> bool:
+    """Whether a shard was sampled on a node."""
+    return (saboteur.notes() / "worked" / node).exists()
+
+
+def samplers() -> list[int]:
+    """Processes that sample and are alive."""
+    noted = sorted(int(p.name) for p in (saboteur.notes() / "samplers").iterdir())
+    return [pid for pid in noted if Path(f"/proc/{pid}").exists()]
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SESSION_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, "too slow"
+        time.sleep(0.1)
 
 
 def reference(site: Site, inputs: int) -> dict[str, dict[str, object]]:
@@ -200,7 +242,7 @@ def reference(site: Site, inputs: int) -> dict[str, dict[str, object]]:
     pairs = tiny.write(site.folder / "clean.parquet", tiny.rows(inputs))
     output = str(site.folder / "clean")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saboteur, "SHARD_SECONDS", 0)
+        patch.setattr(slow, "SHARD_SECONDS", 0)
         settings = make.generate(site.models, str(pairs), output, *OPTIONS)
         run(settings, weights=fingerprints(settings))
     (saboteur.notes() / "samplers" / str(os.getpid())).unlink()  # it sampled here: no fault is meant for this process

@@ -55,6 +55,30 @@ class Proxy(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.create_only = "kept"  # "ignored": If-None-Match is not handed on; "refused": it is answered with 501
         self.requests: list[tuple[str, str, int]] = []
+        self.away = False
+        self._listen()
+
+    def _listen(self) -> None:
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def end(self) -> None:
+        """Refuse connections from now on."""
+        self.shutdown()
+        self.server_close()
+        self.thread.join()
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """While the block runs, connections are refused, and those that stand are cut."""
+        self.away = True
+        self.end()
+        yield
+        self.away = False
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        self.server_bind()
+        self.server_activate()
+        self._listen()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients are killed here."""
@@ -72,6 +96,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def _serve(self) -> None:
+        if self.server.away:
+            self._cut()
+            return
         kind = self.server.struck(self.command, self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if kind == "latency":
@@ -83,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         status, headers, data = self._forward(body)
         self.server.requests.append((self.command, self.path, status))
-        if kind == "lost_answer":
+        if kind == "lost_answer" or self.server.away:
             self._cut()
             return
         self.send_response(status)
@@ -144,11 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 def proxied(port: int, target: int) -> Iterator[Proxy]:
     """A running proxy."""
     server = Proxy(port, target)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
         yield server
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.end()

@@ -1,7 +1,8 @@
-"""Plug-ins of a run that break it from the inside, as bad rows and dying processes do (ordered by faults.py).
+"""Orders that break a run from the inside, as bad rows and dying processes do (given by faults.py).
 
-They are named on the command line like any user's own encoder, model family or score, and they leave notes for
-the one who gives the orders in the folder that FAULTS_DIR names.
+Plug-ins of the run obey them: the text encoder of poisoned.py, the model of slow.py, and the score here. They are named
+on the command line like any user's own, and leave notes for the one who gives the orders in the folder that
+FAULTS_DIR names. Nothing here takes long to import: a worker that has died is started again in a moment.
 """
 
 import contextlib
@@ -9,33 +10,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import ray
-import torch
-from torch import Tensor
 
 from pipeline import storage
-from pipeline.conditions import Condition
-from pipeline.conditions.clip import TextEncoder
-from pipeline.diffusion.backends import SketchToImageBackend
-from pipeline.models.files import Files
 from pipeline.scores import Sample
 
 ARGUMENTS = [
-    "task.encoders.text=tests.saboteur:Text",
-    "task.backend=tests.saboteur:Backend",
+    "task.encoders.text=tests.poisoned:Text",
+    "task.backend=tests.slow:Backend",
     "+task.scores.mortal=tests.saboteur:mortal",
 ]
-POISONS = {
-    "raise": "ZeroDivisionError",
-    "kill": "WorkerDied",
-    "hang": "TimeLimit",
-}  # text of a row -> kind of its error
-PAIR_SECONDS = 240
-SHARD_SECONDS = 1.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
+POISONS = {"raise": "ZeroDivisionError", "kill": "WorkerDied", "hang": "TimeLimit"}  # -> kind of the row's error
+STAGES = ("encode", "score")  # where a poison works
+POISON_SECONDS = 3600
 
 
 def notes() -> Path:
@@ -48,54 +36,36 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Text(TextEncoder):
-    """A text encoder that does what a text says."""
-
-    def __call__(self, values: Sequence[str | None]) -> Condition:
-        """Evidence of the texts, unless one of them is a poison."""
-        if "raise" in values:
-            raise ZeroDivisionError("by this text")
-        if "kill" in values:
-            die()
-        if "hang" in values:
-            time.sleep(3600)
-        return super().__call__(values)
+def poison(kind: str, stage: str) -> str:
+    """The text of a row that raises, kills or hangs in a stage."""
+    return f"{kind} in {stage}"
 
 
-class Backend(SketchToImageBackend):
-    """The project's own model, with a note of its process and of the node that it works on."""
-
-    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
-        super().__init__(files, device, dtype, options)
-        self.node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
-        (notes() / "samplers" / str(os.getpid())).touch()
-
-    def decode(self, x_0: Tensor) -> Tensor:
-        """Pictures, slowly."""
-        time.sleep(SHARD_SECONDS)
-        (notes() / "worked" / self.node).touch()
-        return super().decode(x_0)
+def obey(stage: str, texts: Sequence[str | None]) -> None:
+    """Do in this stage what a text says."""
+    if poison("raise", stage) in texts:
+        raise ZeroDivisionError("by this text")
+    if poison("kill", stage) in texts:
+        die()
+    if poison("hang", stage) in texts:
+        time.sleep(POISON_SECONDS)
 
 
-class Pair(Backend):
-    """As `Backend`, but it waits for a second one: alone, it would be done before that one has started."""
-
-    def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
-        super().__init__(files, device, dtype, options)
-        deadline = time.monotonic() + PAIR_SECONDS
-        while len(list((notes() / "samplers").iterdir())) < 2 and time.monotonic() < deadline:
-            time.sleep(0.2)
+def poisoned(sample: Sample) -> float:
+    """A score of no meaning that does what the input's text says."""
+    obey("score", [sample.inputs.get("text")])
+    return float(sample.result.mean())
 
 
 def mortal(sample: Sample) -> float:
-    """A score of no meaning; its process, which puts the shard as well, dies in that put if so ordered."""
+    """The same; its process, which puts the shard as well, dies in that put if so ordered."""
     for moment in ("during", "after"):
         with contextlib.suppress(FileNotFoundError):
             order = notes() / f"die-{moment}"
             delay = float(order.read_text("utf-8"))
             order.rename(order.with_suffix(f".taken-{os.getpid()}"))  # by one process only
             storage.put_new = _dying(storage.put_new, moment, delay)
-    return float(sample.result.mean())
+    return poisoned(sample)
 
 
 def _dying(put_new: Callable[[str, bytes], bool], moment: str, delay: float) -> Callable[[str, bytes], bool]:

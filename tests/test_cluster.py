@@ -37,3 +37,13 @@ def test_another_fault_is_not_repeated() -> None:
     with pytest.raises(Exception, match="no such address"):
         cluster.start(node)
     assert node.starts == 1
+
+
+def test_what_this_package_raised_is_said_not_what_it_stands_on() -> None:
+    """As Ray gives the error of a worker whose store is away."""
+    own = "cannot write s3://b/o: the store does not answer (Could not connect); look at it"
+    chain = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    parts = ["ConnectionRefusedError: [Errno 111]", "botocore.exceptions.EndpointConnectionError: Could not connect"]
+    told = chain.join([*parts, f"pipeline.patience.StorageError: {own}", "ray.exceptions.UserCodeException: failed"])
+    assert cluster.cause(RuntimeError(told)) == own
+    assert cluster.cause(RuntimeError(chain.join(parts))) == parts[0]

@@ -1,4 +1,5 @@
-"""A short part of the fault campaign (`make faults`): a run on S3 whose workers, node and store fail it on the way."""
+"""A short part of the fault campaign (`make faults`): a run on S3 whose workers, node and store fail it on the way, the
+store at last for good; when it is back, the same command finishes the run."""
 
 import os
 
@@ -9,8 +10,8 @@ from tests.faults import Run, reference, site
 from tests.proxy import proxied
 from tests.s3 import free_port
 
-INPUTS = 48
-FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node killed"]
+INPUTS = 40
+FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node killed", "outage"]
 
 
 @pytest.mark.timeout(900)
@@ -24,7 +25,8 @@ def test_faults_lose_double_and_change_nothing(s3: str, monkeypatch: pytest.Monk
             built.ready()
             run = Run(built, f"{s3}/faults", seed=5, inputs=INPUTS)
             run.poison(["raise"])
-            run.session(FAULTS)
+            run.session(FAULTS)  # the last of which ends it, with one line that says what to do
+            run.session([], "actors.samplers=1")
             verdict = campaign.judge(run, whole, 0)
     assert verdict.good, verdict
     assert verdict.planned == INPUTS

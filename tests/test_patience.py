@@ -50,6 +50,18 @@ def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
     assert proxy.faults[0].struck == 4
 
 
+def test_a_store_that_does_not_answer_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    once = {"retries": {"mode": "legacy", "max_attempts": 1}}  # not seven times, which takes a minute
+    monkeypatch.setitem(storage.S3, "config_kwargs", once)
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(
+        StorageError, match=r"cannot read s3://.*gone: the store does not answer \(Could not connect.*URL"
+    ):
+        storage.read(f"{s3}/patience/gone")
+    S3FileSystem.clear_instance_cache()
+
+
 @pytest.mark.parametrize(("store", "second"), [("kept", b"1"), ("ignored", b"2"), ("refused", b"1")])
 def test_a_store_without_create_only_puts_is_noticed(proxy: Proxy, s3: str, store: str, second: bytes) -> None:
     uri = f"{s3}/patience/create-{store}"

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import audit, ledger, run, storage
 from tests import make, tiny
+from tests.saboteur import poison
 from tests.test_end_to_end import results
 from tests.test_stages import run as stages
 
@@ -16,9 +17,10 @@ pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
 def test_poisoned_rows_fail_and_the_rest_completes(models: Models, tmp_path: Path) -> None:
     rows = tiny.rows(6)
     good = tiny.write(tmp_path / "good.parquet", rows)
-    said = {1: "raise", 2: "kill"}
+    said = {1: poison("raise", "encode"), 2: poison("kill", "score")}
     bad = tiny.write(tmp_path / "bad.parquet", [{**r, "text": said.get(i, r["text"])} for i, r in enumerate(rows)])
-    more = ("task.encoders.text=tests.saboteur:Text", "shard_rows=2", "steps=1")
+    plugins = ("task.encoders.text=tests.poisoned:Text", "+task.scores.poisoned=tests.saboteur:poisoned")
+    more = (*plugins, "shard_rows=2", "steps=1")
     clean = make.generate(models, str(good), str(tmp_path / "clean"), *more)
     holed = make.generate(models, str(bad), str(tmp_path / "holed"), *more, "failures.max_fraction=0.5")
     stages(clean, weights=run.fingerprints(clean))  # in this process
@@ -32,8 +34,8 @@ def test_poisoned_rows_fail_and_the_rest_completes(models: Models, tmp_path: Pat
     assert all(kept[k] == whole[k] for k in same)
     errors = [r["error"] for o in ledger.data_objects(holed.output) for r in read(o.uri) if r["status"] == "failed"]
     assert sorted((e["stage"], e["kind"]) for e in errors) == [
-        ("encode", "WorkerDied"),
         ("encode", "ZeroDivisionError"),
+        ("finish", "WorkerDied"),
     ]
     left = [o.uri for o in storage.list_objects(f"{holed.output}/attempts")]
     assert len(left) == 2

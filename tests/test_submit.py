@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import audit, ledger, storage
+from pipeline import audit, ledger, run, storage
 from tests import make
 from tests.s3 import free_port
+from tests.test_stages import run as stages
 
 ROOT = Path(__file__).resolve().parent.parent
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -109,15 +110,16 @@ def test_a_submitted_job_does_the_same(
 ) -> None:
     port, dashboard, agent, client = (free_port() for _ in range(4))
     url = f"http://127.0.0.1:{dashboard}"
-    local = make.arguments(models, pairs, "runs/submitted", "limit=8")
+    place = str(tmp_path / "runs/submitted")
+    done = make.generate(models, pairs, place, "limit=8")
+    stages(done, weights=run.fingerprints(done))  # in this process: a job on both nodes, below, is enough of a wait
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True))
         own = [f"--port={port}", f"--temp-dir={folder}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
         own += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
         join(stack, ["--head", "--num-cpus=1", *own], environment, tmp_path / "head", url, nodes=1)
-        submitted = submit(url, environment, local)
+        submitted = submit(url, environment, make.arguments(models, pairs, "runs/submitted", "limit=8"))
         assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]
-        place = str(tmp_path / "runs/submitted")
         assert f"{place}/report/index.html" in submitted.stdout
         assert holds(place, rows=8)
 
@@ -126,9 +128,7 @@ def test_a_submitted_job_does_the_same(
         remote = {name: upload(models[name], f"{s3}/submit/{name}") for name in ("path", "judge")}
         storage.put(f"{s3}/submit/pairs.parquet", Path(pairs).read_bytes())
         place = f"{s3}/submit/out"
-        shared = make.arguments(
-            remote, f"{s3}/submit/pairs.parquet", place, "task.backend=tests.saboteur:Pair", "limit=8"
-        )
+        shared = make.arguments(remote, f"{s3}/submit/pairs.parquet", place, "task.backend=tests.slow:Pair", "limit=8")
         nodes = tmp_path / "notes/worked"
         submitted = submit(url, environment, [*shared, "actors.samplers=2", "shard_rows=1", "batch_size=1"])
         assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr[-3000:]

@@ -185,7 +185,8 @@ def test_a_batch_can_be_learnt(source: str) -> None:
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.timeout(400)
 def test_what_is_trained_on_ray_can_be_sampled_from(source: str, tmp_path: Path) -> None:
-    space = fit(settings("align_dance", source, str(tmp_path / "space")))
+    alignment = DanceAlignment.create(settings("align_dance", source, "out"))
+    alignment.save(alignment.network, space := tmp_path / "space")
     made = fit(settings("denoise_dance", source, str(tmp_path / "dance"), f"stage.options.space={space}"))
     backend = MusicToDanceBackend(Files(Path(made)), "cpu", torch.float32, {"seconds": 2})
     x_0 = torch.zeros(1, *backend.latent_shape)
