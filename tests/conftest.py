@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import tenacity
 import torch
+from s3fs import S3FileSystem
 
 from pipeline.settings import Cluster
 from tests import tiny
-from tests.s3 import seaweed
+from tests.proxy import Proxy, proxied
+from tests.s3 import free_port, seaweed
 
 torch.set_num_threads(1)
 
@@ -63,6 +65,17 @@ def s3() -> Iterator[str]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture
+def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The test session's S3 server behind a proxy, to which the AWS variables lead for the time of the test."""
+    target = int(os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
+    with proxied(free_port(), target) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        S3FileSystem.clear_instance_cache()
+        yield server
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

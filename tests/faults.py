@@ -139,7 +139,8 @@ def site(proxy: Proxy | None) -> Iterator[Site]:
         tiny.clip_folder(folder / "judge", seed=1)
         head = {"include_dashboard": False, "temp_dir": f"{root}/r", "_system_config": HEALTH}
         # The head does no work: what samples can be killed with its node.
-        cluster = Cluster(initialize_head=True, head_node_args={**CPUS, "num_cpus": 0, **head})
+        own_end = {"shutdown_at_exit": False}  # that would be signal handlers, which no thread may set
+        cluster = Cluster(initialize_head=True, head_node_args={**CPUS, "num_cpus": 0, **head}, **own_end)
         try:
             yield Site(folder, cluster, proxy)
         finally:
@@ -218,7 +219,7 @@ class Run:
 
 def worked(node: str) -> bool:
     """Whether a shard was sampled on a node."""
-    return (saboteur.notes() / "worked" / node).exists()
+    return node in os.listdir(saboteur.notes() / "worked")
 
 
 def samplers() -> list[int]:

@@ -14,7 +14,7 @@ from pipeline.models.files import Files
 from tests.saboteur import notes
 
 PAIR_SECONDS = 240
-SHARD_SECONDS = 2.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
+SHARD_SECONDS = 1.0  # what a sampler sleeps for each batch: work that lasts, as a GPU's would, and takes no core
 
 
 class Backend(SketchToImageBackend):

@@ -1,14 +1,11 @@
 """A short part of the fault campaign (`make faults`): a run on S3 whose workers, node and store fail it on the way, the
 store at last for good; when it is back, the same command finishes the run."""
 
-import os
-
 import pytest
 
 from tests import campaign, saboteur
 from tests.faults import Run, reference, site
-from tests.proxy import proxied
-from tests.s3 import free_port
+from tests.proxy import Proxy
 
 INPUTS = 40
 FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node killed", "outage"]
@@ -16,18 +13,15 @@ FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node 
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("ray_session")
-def test_faults_lose_double_and_change_nothing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = int(os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
-    with proxied(free_port(), target) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
-        with site(proxy) as built:
-            whole = reference(built, INPUTS)
-            built.ready()
-            run = Run(built, f"{s3}/faults", seed=5, inputs=INPUTS)
-            run.poison(["raise"])
-            run.session(FAULTS)  # the last of which ends it, with one line that says what to do
-            run.session([], "actors.samplers=1")
-            verdict = campaign.judge(run, whole, 0)
+def test_faults_lose_double_and_change_nothing(s3: str, proxy: Proxy) -> None:
+    with site(proxy) as built:
+        whole = reference(built, INPUTS)
+        built.ready()
+        run = Run(built, f"{s3}/faults", seed=5, inputs=INPUTS)
+        run.poison(["raise"])
+        run.session(FAULTS)  # the last of which ends it, with one line that says what to do
+        run.session([], "actors.samplers=1")
+        verdict = campaign.judge(run, whole, 0)
     assert verdict.good, verdict
     assert verdict.planned == INPUTS
     assert [e.kind for e in verdict.events] == ["a row: raise", *FAULTS]

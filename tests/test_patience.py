@@ -1,29 +1,16 @@
 """A store that breaks, between us and a real one: what is tried again, and how a store that stays broken is named."""
 
-import os
-from collections.abc import Iterator
-
 import pytest
+import tenacity
 from botocore.exceptions import ClientError
 from s3fs import S3FileSystem
 
 from pipeline import storage
 from pipeline.patience import StorageError, status
-from tests.proxy import KINDS, Fault, Proxy, proxied
+from tests.proxy import KINDS, Fault, Proxy
 from tests.s3 import free_port
 
 DATA = bytes(range(256)) * 4000
-
-
-@pytest.fixture
-def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """The test session's S3 server behind a proxy."""
-    target = int(os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
-    with proxied(free_port(), target) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        S3FileSystem.clear_instance_cache()
-        yield server
-    S3FileSystem.clear_instance_cache()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,7 +29,9 @@ def test_what_passes_by_is_survived(proxy: Proxy, s3: str, kind: str) -> None:
     assert [o.uri for o in storage.list_objects(uri.rpartition("/")[0]) if kind in o.uri] == [uri]
 
 
-def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str) -> None:
+def test_a_store_that_keeps_refusing_is_named(proxy: Proxy, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert storage.read.retry.wait(tenacity.RetryCallState(storage.read.retry, None, (), {})) == 1  # second, at first
+    monkeypatch.setattr(storage.read.retry, "wait", tenacity.wait_none())
     proxy.faults = [Fault("ExpiredToken", "GET", "refused", times=1000)]
     storage.put(f"{s3}/patience/refused", DATA)
     with pytest.raises(StorageError, match=r"cannot read s3://.*refused: the store refuses access; check the AWS_"):
