@@ -25,13 +25,15 @@ def seen(plan: Plan, cell: Cell) -> frozenset[str]:
 def row_forwards(plan: Plan, cell: Cell, scheduler_config: Mapping[str, Any] | None) -> int:
     """Forwards of the network for one row of a cell that is run alone.
 
-    `scheduler_config` is the model's; without it a guidance interval is taken to cover every step.
+    `scheduler_config` is the model's; without it, and where its steps depend on the size of the picture, a guidance
+    interval is taken to cover every step.
     """
     identity = plan.identity
     branches = len(subsets(identity["guidance"]["scheme"], identity["task"]["conditions"], [cell.guidance]))
     name, steps = cell.scheduler, cell.steps
     interval = identity["guidance"]["interval"]
-    if scheduler_config is None or (interval is None and name in SCHEDULERS):
+    plain = interval is None and name in SCHEDULERS
+    if scheduler_config is None or scheduler_config.get("use_dynamic_shifting") or plain:
         return branches * evaluations(name, steps)
     sigmas = _sigmas(name, steps, scheduler_config)
     inside = sum(interval is None or interval[0] <= sigma <= interval[1] for sigma in sigmas)
