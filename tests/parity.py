@@ -52,6 +52,14 @@ FAMILIES: Mapping[str, type[Latent]] = {
     "inpainting": Inpainting,
 }
 DIFFUSION, FLOW = ("ddim", "dpmpp_2m", "euler", "heun", "unipc"), ("euler", "dpmpp_2m", "unipc")
+ABLE = {
+    "StableDiffusionXLAdapterPipeline": ("ddim", "dpmpp_2m", "euler", "unipc"),  # in heun it drops the adapter
+    "StableDiffusion3Pipeline": (*FLOW, "heun"),
+    "StableDiffusion3ControlNetPipeline": (*FLOW, "heun"),
+    "StableDiffusion3Img2ImgPipeline": ("euler", "heun"),  # it asks for a method that others do not have
+    "FluxPipeline": FLOW,
+    "FluxControlNetPipeline": ("euler",),  # it hands all others a schedule that is not theirs
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,8 +301,4 @@ def compare(case: Case, scheduler: str) -> dict[str, Any]:
 
 def schedulers(case: Case) -> tuple[str, ...]:
     """Those that both the pipeline and we can use."""
-    if case.pipeline == "FluxControlNetPipeline":
-        return ("euler",)  # it hands all others a schedule that is not theirs
-    if case.pipeline == "StableDiffusion3Img2ImgPipeline":
-        return ("euler", "heun")  # it asks for a method that others do not have
-    return {"stable_diffusion_3": (*FLOW, "heun"), "flux": FLOW}.get(case.family, DIFFUSION)
+    return ABLE.get(case.pipeline, DIFFUSION)
