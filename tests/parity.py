@@ -131,20 +131,17 @@ def evidence(case: Case) -> dict[str, Condition]:
     context = EncoderContext(str(folder(case.family)), "cpu", options=OPTIONS)
     found = {"text": Prompts.load(context)(PROMPTS), "negative": Negatives.load(context)([None, None])}
     if case.edits:
-        found["source"] = Colour(published.SIDE)(_sources())
+        found["source"] = Colour(published.SIDE)(_pictures(0))
     if case.edits == "mask":
-        found["mask"] = Grey(published.SIDE)(_sketches())
+        found["mask"] = Grey(published.SIDE)(_pictures(1))
     if case.adapters:
-        found = {"sketch": Grey(published.SIDE)(_sketches()), **found}
+        found = {"sketch": Grey(published.SIDE)(_pictures(1)), **found}
     return found
 
 
-def _sketches() -> list[Any]:
-    return [np.asarray(picture(i)[1].resize((published.SIDE, published.SIDE))) for i in range(2)]
-
-
-def _sources() -> list[Any]:
-    return [np.asarray(picture(i)[0].resize((published.SIDE, published.SIDE))) for i in range(2)]
+def _pictures(which: int) -> list[Any]:
+    """Two pictures of tiny.picture: 0 the coloured ones, 1 their sketches."""
+    return [np.asarray(picture(i)[which].resize((published.SIDE, published.SIDE))) for i in range(2)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +197,7 @@ def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
         given["max_sequence_length"] = 32
     if not case.adapters:
         return given
-    light = 255 - Grey(published.SIDE)(_sketches()).maps[0]
+    light = 255 - Grey(published.SIDE)(_pictures(1)).maps[0]
     lines = light.float() / 255
     several = len(case.adapters) > 1
     scale: Any = list(SCALES) if several else SCALES[0]
@@ -215,11 +212,11 @@ def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
 
 def _edit(case: Case, denoiser: Latent) -> dict[str, Any]:
     """Arguments of a pipeline that edits."""
-    picture = Colour(published.SIDE)(_sources()).maps[0].float() / 255
+    picture = Colour(published.SIDE)(_pictures(0)).maps[0].float() / 255
     if case.edits == "source":
         return {"image": picture, "image_guidance_scale": 1.5}
     if case.edits == "mask":
-        mask = Grey(published.SIDE)(_sketches()).maps[0].float() / 255
+        mask = Grey(published.SIDE)(_pictures(1)).maps[0].float() / 255
         return {"image": picture, "mask_image": mask.round(), "strength": 1.0}
     if case.edits == "strength":  # as latents: the autoencoder would draw from the generators first
         return {"image": denoiser.encode(picture), "strength": STRENGTH, "generator": generators(SEEDS)}
