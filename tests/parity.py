@@ -54,8 +54,7 @@ FAMILIES: Mapping[str, type[Latent]] = {
 DIFFUSION, FLOW = ("ddim", "dpmpp_2m", "euler", "heun", "unipc"), ("euler", "dpmpp_2m", "unipc")
 ABLE = {
     "StableDiffusionXLAdapterPipeline": ("ddim", "dpmpp_2m", "euler", "unipc"),  # in heun it drops the adapter
-    "StableDiffusion3Pipeline": (*FLOW, "heun"),
-    "StableDiffusion3ControlNetPipeline": (*FLOW, "heun"),
+    **dict.fromkeys(("StableDiffusion3Pipeline", "StableDiffusion3ControlNetPipeline"), (*FLOW, "heun")),
     "StableDiffusion3Img2ImgPipeline": ("euler", "heun"),  # it asks for a method that others do not have
     "FluxPipeline": FLOW,
     "FluxControlNetPipeline": ("euler",),  # it hands all others a schedule that is not theirs
