@@ -23,6 +23,8 @@ def fuse(pipeline: str, part: str, network: nn.Module, folder: Path, scale: floa
     import diffusers
 
     cls = getattr(diffusers, pipeline)
+    if not hasattr(cls, "lora_state_dict"):
+        raise SettingsError(f"model.loras: diffusers knows no LoRAs of a {pipeline}")
     try:
         read = cls.lora_state_dict(str(folder), use_safetensors=True, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -44,12 +46,14 @@ def fuse(pipeline: str, part: str, network: nn.Module, folder: Path, scale: floa
 
 
 def _fuse(network: Any, scale: float) -> None:
-    """Add what PEFT holds beside a network's weights to them."""
+    """Add what PEFT holds beside a network's weights to them, and leave a network without PEFT's layers."""
+    from diffusers.utils import recurse_remove_peft_layers
     from peft.tuners.lora import LoraLayer
 
     for layer in network.modules():
         if isinstance(layer, LoraLayer):
             layer.scale_layer(scale)
             layer.merge()
-    if hasattr(network, "unload_lora"):
-        network.unload_lora()
+    recurse_remove_peft_layers(network)
+    network._hf_peft_config_loaded = False
+    del network.peft_config

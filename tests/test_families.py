@@ -2,13 +2,11 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
 from pipeline.conditions import Condition, EncoderContext
@@ -17,7 +15,6 @@ from pipeline.diffusion.families.flux import pack, unpack
 from pipeline.diffusion.families.timing import set_flow_timesteps
 from pipeline.diffusion.noise import generators, initial_noise
 from pipeline.diffusion.schedulers import FLOW, make_scheduler, prediction_type
-from pipeline.models.files import Files
 from pipeline.settings import SettingsError
 from tests import parity
 from tests.parity import CASES, Case
@@ -35,7 +32,7 @@ def test_a_family_draws_what_its_pipeline_draws(case: Case) -> None:
 
 def asked(case: Case, **keep: bool) -> Tensor:
     """A prediction for two rows that may see what `keep` says."""
-    denoiser = parity.FAMILIES[case.family](parity.files(case), "cpu", torch.float32, parity.OPTIONS)
+    denoiser = parity.backend(case.family, parity.files(case))
     conditions = denoiser.prepare(parity.evidence(case))
     x_t = initial_noise(generators([1, 2]), denoiser.latent_shape)
     kept = {name: torch.full((2,), keep.get(name, True)) for name in conditions}
@@ -54,10 +51,27 @@ def test_any_subset_of_text_and_sketch_can_be_asked_for(case: Case) -> None:
     assert torch.allclose(asked(case, sketch=False), asked(without), atol=1e-5)  # an unseen sketch is no sketch
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.pipeline}-{len(case.adapters)}")
+def test_every_family_computes_in_bfloat16(case: Case) -> None:
+    exact, near = (drawn(case, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert near.dtype == torch.float32
+    assert 0 < float((near - exact).abs().max()) < 0.1 * float(exact.abs().max())
+
+
+def drawn(case: Case, dtype: torch.dtype) -> Tensor:
+    """A prediction at pure noise."""
+    denoiser = parity.backend(case.family, parity.files(case), dtype, strength=1.0)
+    ready = denoiser.prepare(parity.evidence(case))
+    x_t = initial_noise(generators([1, 2]), denoiser.latent_shape)
+    keep = {name: torch.tensor([True, False]) for name in ready}
+    with torch.no_grad():
+        return denoiser.denoise(x_t, torch.full((2,), 500.0), ready, keep)
+
+
 def test_a_missing_prompt_is_the_negative_one() -> None:
     case = CASES[0]
-    denoiser = parity.FAMILIES[case.family](parity.files(case), "cpu", torch.float32, parity.OPTIONS)
-    context = EncoderContext(str(parity.folder(case.family)), "cpu", options=parity.OPTIONS)
+    denoiser = parity.backend(case.family, parity.files(case))
+    context = EncoderContext(str(parity.folder(case.family)), "cpu", options=parity.options(case.family))
     text, negative = Prompts.load(context)([None, "a red box"]), Negatives.load(context)([None, "ugly"])
     assert text.present.tolist() == [False, True]
     assert negative.present.all()
@@ -70,50 +84,12 @@ def test_a_missing_prompt_is_the_negative_one() -> None:
 
 def test_xl_says_nothing_by_zeros() -> None:
     folder = str(parity.folder("stable_diffusion_xl"))
-    nothing: Condition = Negatives.load(EncoderContext(folder, "cpu", options={"negative_prompt": None}))([None, "bad"])
+    nothing: Condition = Negatives.load(
+        EncoderContext(folder, "cpu", options=parity.options("stable_diffusion_xl", negative_prompt=None))
+    )([None, "bad"])
     assert not nothing.tokens[0].any()
     assert not nothing.pooled[0].any()
     assert nothing.tokens[1].any()
-
-
-@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl", "stable_diffusion_3", "flux"])
-def test_a_lora_is_fused_as_diffusers_does(family: str, tmp_path: Path) -> None:
-    folder = parity.folder(family)
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
-    part = "unet" if hasattr(pipe, "unet") else "transformer"
-    torch.manual_seed(0)
-    network = getattr(pipe, part)
-    network.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    layers = {f"{part}_lora_layers": get_peft_model_state_dict(network)}
-    if family == "stable_diffusion":
-        words = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-        pipe.text_encoder.add_adapter(words)
-        layers["text_encoder_lora_layers"] = get_peft_model_state_dict(pipe.text_encoder)
-    type(pipe).save_lora_weights(tmp_path, **layers)
-    theirs = diffusers.DiffusionPipeline.from_pretrained(folder)
-    theirs.load_lora_weights(tmp_path)
-    theirs.fuse_lora(lora_scale=0.5)
-    theirs.unload_lora_weights()
-    files = Files(folder, loras=((tmp_path, 0.5),))
-    ours = parity.FAMILIES[family](files, "cpu", torch.float32, parity.OPTIONS)
-    plain = parity.FAMILIES[family](Files(folder), "cpu", torch.float32, parity.OPTIONS)
-    wanted, was = dict(getattr(theirs, part).named_parameters()), dict(plain.network.named_parameters())
-    for name, value in ours.network.named_parameters():
-        assert torch.equal(value, wanted[name])
-    assert any(not torch.equal(value, was[name]) for name, value in wanted.items())
-    if family == "stable_diffusion":
-        context = EncoderContext(str(folder), "cpu", loras=files.loras)
-        expected = theirs.encode_prompt("a box", "cpu", 1, False)[0]
-        assert torch.equal(TextEncoders.load(context)(["a box"])[0], expected)
-
-
-def test_a_lora_for_another_network_is_refused(tmp_path: Path) -> None:
-    pipe = diffusers.DiffusionPipeline.from_pretrained(parity.folder("flux"))
-    pipe.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
-    type(pipe).save_lora_weights(tmp_path, transformer_lora_layers=get_peft_model_state_dict(pipe.transformer))
-    files = Files(parity.folder("stable_diffusion"), loras=((tmp_path, 1.0),))
-    with pytest.raises(SettingsError, match=r"model\.loras"):
-        parity.FAMILIES["stable_diffusion"](files, "cpu", torch.float32, parity.OPTIONS)
 
 
 def test_patches_are_latents_again() -> None:
