@@ -6,6 +6,7 @@ import torch
 
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.conditions.clip import Clip, TextEncoder, to_unit
+from pipeline.conditions.pixels import Colour
 from pipeline.conditions.sketch import SketchEncoder
 from pipeline.settings import SettingsError
 from tests.tiny import SIZE, picture
@@ -114,3 +115,12 @@ class Evil:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (exec, ("raise SystemError('executed')",))
+
+
+def test_grey_pictures_are_coloured_ones_too() -> None:
+    grey = np.full((4, 4), 7, np.uint8)
+    found = Colour(8)([grey, np.repeat(grey[:, :, None], 3, 2), None])
+    assert found.maps[0].shape == (3, 3, 8, 8)
+    assert torch.equal(found.maps[0][0], found.maps[0][1])
+    assert (found.maps[0][2] == 255).all()
+    assert found.present.tolist() == [True, True, False]

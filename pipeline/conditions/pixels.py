@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.conditions import Condition, EncoderContext
-from pipeline.media import Pixels, fit
+from pipeline.media import Pixels, as_rgb, fit
 from pipeline.settings import SettingsError
 
 
@@ -22,11 +22,8 @@ def side(folder: Path, options: Mapping[str, Any]) -> int:
     if options.get("size"):
         return int(options["size"])
     for part in ("unet", "transformer"):
-        config = _config(folder, part)
-        if size := config.get("sample_size"):
+        if size := _config(folder, part).get("sample_size"):
             return int(size) * latent_scale(folder)
-        if config.get("_class_name", "").startswith("Flux"):
-            return 128 * latent_scale(folder)  # its config does not say; FluxPipeline's default
     raise SettingsError(f"{folder} does not say how large its pictures are; give task.options.size=")
 
 
@@ -45,8 +42,6 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
 class Grey:
     """Grey pictures [H, W] -> Condition with one map [B, 1, S, S] of bytes; a missing one is white."""
 
-    channels = 1
-
     def __init__(self, size: int) -> None:
         self.size = size
 
@@ -57,16 +52,21 @@ class Grey:
 
     def __call__(self, values: Sequence[Pixels | None]) -> Condition:
         """Evidence of B pictures."""
-        shape = (self.size, self.size) if self.channels == 1 else (self.size, self.size, self.channels)
-        white = np.full(shape, 255, np.uint8)
-        pixels = np.stack([white if value is None else fit(value, self.size) for value in values])
-        maps = torch.from_numpy(pixels.reshape(len(values), self.size, self.size, self.channels)).permute(0, 3, 1, 2)
+        white = np.full((self.size, self.size), 255, np.uint8)
+        pixels = [self.layers(white if value is None else fit(value, self.size)) for value in values]
+        maps = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
         nothing = torch.zeros(len(values), 1, 1)
         present = torch.tensor([value is not None for value in values])
         return Condition(nothing, nothing[:, 0].bool(), nothing[:, 0], (maps.contiguous(),), present)
 
+    def layers(self, pixels: Pixels) -> Pixels:
+        """A picture as [S, S, C]."""
+        return pixels[:, :, None]
+
 
 class Colour(Grey):
-    """RGB pictures [H, W, 3] -> Condition with one map [B, 3, S, S] of bytes; a missing one is white."""
+    """RGB pictures [H, W, 3], or grey ones -> Condition with one map [B, 3, S, S] of bytes; a missing one is white."""
 
-    channels = 3
+    def layers(self, pixels: Pixels) -> Pixels:
+        """A picture as [S, S, 3]."""
+        return as_rgb(pixels)

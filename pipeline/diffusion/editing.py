@@ -8,7 +8,7 @@ change is the source's pixels rather than what the autoencoder makes of them.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,14 +19,13 @@ from pipeline.diffusion.constraint import Constraint, keeping
 from pipeline.diffusion.sampler import Denoiser, Drawn, Guide, Start
 
 
-class Editing(Denoiser):
+class Editing(Denoiser, Protocol):
     """A denoiser of latent pictures that can start from one; `encode` makes latents of pictures."""
 
     options: Mapping[str, Any]
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Latents [B, C, h, w] of pictures [B, 3, S, S] in [0, 1]."""
-        raise NotImplementedError
 
     def prepare_edit(self, conditions: Conditions) -> dict[str, Condition]:
         """Source and mask, where there are any, as latents [B, C, h, w] and as [B, 1, h, w] that is 1 where free."""

@@ -50,11 +50,21 @@ class Drawn:
     forwards: int  # rows that went through the network: sum over steps of K * B
 
 
-class Denoiser(Protocol):
-    """Any network behind one signature. A new family of checkpoints is one class like this."""
+class Backend(Protocol):
+    """What makes results of conditions; named in a task's `backend`."""
+
+    scheduler_config: dict[str, Any]  # the noise schedule of the training, and the scheduler that came with it
+
+    def draw(
+        self, conditions: Conditions, generators: Sequence[torch.Generator], scheduler: Any, steps: int, guide: Guide
+    ) -> Drawn:
+        """B results, row b's randomness from generators[b] alone."""
+
+
+class Denoiser(Backend, Protocol):
+    """A backend of the one loop: any network behind one signature. A family of checkpoints is one class like this."""
 
     latent_shape: tuple[int, ...]
-    scheduler_config: dict[str, Any]
 
     def prepare(self, conditions: Conditions) -> Conditions:
         """Work on conditions that does not depend on x_t or t, done once before the loop."""

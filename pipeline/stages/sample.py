@@ -20,7 +20,7 @@ from pipeline.cells import Cell
 from pipeline.conditions import Conditions, Judge
 from pipeline.diffusion import guidance
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.sampler import Denoiser, Guide
+from pipeline.diffusion.sampler import Backend, Guide
 from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models import checkpoint, files
@@ -45,7 +45,7 @@ class Sample:
         model = files.fetch(settings.model, job.provenance["model"])
         task, dtype = settings.task, DTYPES[settings.model.dtype]
         self.result = results.of(task)
-        self.denoiser: Denoiser = resolve(task.backend)(model, self.device, dtype, task.options)
+        self.backend: Backend = resolve(task.backend)(model, self.device, dtype, task.options)
         judge = checkpoint.fetch_planned(settings.model.judge, job.provenance["judge"])
         self.judge: Judge = resolve(task.judge).load(str(judge), self.device)
         plan = ledger.load(settings.output)
@@ -112,10 +112,10 @@ class Sample:
         }
         chosen = self.settings.guidance
         branches = guidance.branches(chosen.scheme, self.modalities, self.subsets, [c.guidance for c in cells])
-        scheduler = make_scheduler(cells[0].scheduler, self.denoiser.scheduler_config)
+        scheduler = make_scheduler(cells[0].scheduler, self.backend.scheduler_config)
         noise = generators([r["seed"] for r in batch])
         guide = Guide(branches, chosen.interval)
-        drawn = self.denoiser.draw(conditions, noise, scheduler, cells[0].steps, guide)
+        drawn = self.backend.draw(conditions, noise, scheduler, cells[0].steps, guide)
         return drawn.values, drawn.forwards
 
     def _errors(

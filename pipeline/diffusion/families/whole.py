@@ -1,8 +1,8 @@
 """A checkpoint by its own pipeline in diffusers, for families that have no file here.
 
 The pipeline samples and guides: neither `guidance` nor the constraint of editing has a say, and the output says so
-(provenance.guidance). Options of the task: `inputs`, the pipeline's argument -> the role that fills it; `arguments`,
-others as they are.
+(provenance.guidance). Options of the task: `inputs`, the pipeline's argument -> the role that fills it (null: none
+does); `arguments`, others as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,20 @@ from typing import Any
 
 import diffusers
 import torch
-from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
 from pipeline.conditions.raw import read
-from pipeline.diffusion.sampler import Denoiser, Drawn, Guide
+from pipeline.diffusion.sampler import Backend, Drawn, Guide
 from pipeline.lora import fuse
 from pipeline.models import checkpoint
 from pipeline.models.files import Files
-from pipeline.models.fusion import Keep
 from pipeline.settings import SettingsError
 
+NETWORKS = ("unet", "transformer", "text_encoder", "text_encoder_2")  # that a LoRA may be for
 
-class WholePipeline(Denoiser):
+
+class WholePipeline(Backend):
     """Any text-to-image or image-to-image pipeline."""
-
-    latent_shape: tuple[int, ...] = ()
 
     def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         safe = None if files.trust_pickle else True
@@ -35,27 +33,17 @@ class WholePipeline(Denoiser):
             )
         except (OSError, ValueError, RuntimeError, AttributeError) as error:
             raise SettingsError(f"{files.folder} cannot be loaded as a pipeline: {error}") from error
-        for part in ("unet", "transformer", "text_encoder", "text_encoder_2"):
-            for lora, scale in files.loras if hasattr(pipe, part) else ():
-                fuse(type(pipe).__name__, part, getattr(pipe, part), lora, scale)
+        name, parts = type(pipe).__name__, [part for part in NETWORKS if getattr(pipe, part, None) is not None]
+        for lora, scale in files.loras:
+            fused = [fuse(name, part, getattr(pipe, part), lora, scale) for part in parts]
+            if not any(fused):
+                raise SettingsError(f"model.loras: {lora} holds nothing for a {name}")
         if files.vae:
-            pipe.vae = checkpoint.Loader(files.trust_pickle)(files.vae, diffusers.AutoModel).to(dtype)
+            pipe.vae = checkpoint.load_part(files.vae, diffusers.AutoModel, files.trust_pickle).to(dtype)
         self.pipe: Any = pipe.to(device)
         self.pipe.set_progress_bar_config(disable=True)
         self.inputs, self.arguments = dict(options["inputs"]), dict(options["arguments"])
-        self.scheduler_config: dict[str, Any] = checkpoint.scheduler_config(files.folder)
-
-    def prepare(self, conditions: Conditions) -> Conditions:
-        """Nothing: the pipeline does."""
-        return conditions
-
-    def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """The pipeline has a loop of its own."""
-        raise NotImplementedError
-
-    def decode(self, x_0: Tensor) -> Tensor:
-        """As the pipeline gives them."""
-        return x_0
+        self.scheduler_config = checkpoint.scheduler_config(files.folder)
 
     def draw(
         self,
