@@ -63,12 +63,12 @@ def test_what_is_missing_or_wrong_is_named(models: Models, tmp_path: Path) -> No
     with pytest.raises(SettingsError, match="is empty or does not exist"):
         checkpoint.fingerprint(str(tmp_path / "nowhere"))
     with pytest.raises(SettingsError, match="has no part 'unet'"):
-        checkpoint.load_part(tmp_path, "unet", UNet2DConditionModel)
+        checkpoint.load_part(tmp_path / "unet", UNet2DConditionModel)
     copy = tmp_path / "copy"
     shutil.copytree(models["path"], copy)
     (copy / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"broken")
     with pytest.raises(SettingsError, match="unet cannot be loaded as UNet2DConditionModel"):
-        checkpoint.load_part(copy, "unet", UNet2DConditionModel)
+        checkpoint.load_part(copy / "unet", UNet2DConditionModel)
 
 
 def test_a_revision_on_the_hub_is_fetched_without_what_nobody_loads(tmp_path: Path) -> None:

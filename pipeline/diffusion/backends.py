@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, DDPMScheduler, T2IAdapter, UNet2DConditionModel
+from diffusers import AutoencoderTiny, T2IAdapter, UNet2DConditionModel
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
@@ -23,10 +23,11 @@ class SketchToImageBackend(Editing):
     def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         folder = files.folder
         parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
-        loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
+        loaded = {name: checkpoint.load_part(folder / name, cls) for name, cls in parts.items()}
         self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
-        self.vae = checkpoint.load_part(folder, "vae", AutoencoderTiny).to(device).float().eval().requires_grad_(False)
-        self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
+        vae = checkpoint.load_part(folder / "vae", AutoencoderTiny)
+        self.vae = vae.to(device).float().eval().requires_grad_(False)
+        self.scheduler_config = checkpoint.scheduler_config(folder)
         side = int(self.network.unet.config.sample_size)
         self.latent_shape = (int(self.network.unet.config.in_channels), side, side)
         self.device, self.dtype, self.options = device, dtype, options

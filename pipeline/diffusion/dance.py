@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
@@ -24,13 +23,13 @@ class MusicToDanceBackend(Denoiser):
     def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         folder = files.folder
         parts = {"transformer": MotionTransformer, "adapter": MusicAdapter, "fusion": Fusion}
-        loaded = {name: checkpoint.load_part(folder, name, cls) for name, cls in parts.items()}
+        loaded = {name: checkpoint.load_part(folder / name, cls) for name, cls in parts.items()}
         transformer: Any = loaded["transformer"]
         exact = {name: buffer.float().to(device) for name, buffer in transformer.named_buffers()}
         self.network = MusicToDance(**loaded).to(device, dtype).eval().requires_grad_(False)
         for name, buffer in exact.items():  # what makes a dance of features, in whatever the network computes
             setattr(transformer, name, buffer)
-        self.scheduler_config: dict[str, Any] = dict(checkpoint.load_part(folder, "scheduler", DDPMScheduler).config)
+        self.scheduler_config = checkpoint.scheduler_config(folder)
         self.latent_shape = (round(options["seconds"] * FPS), representation.WIDTH)
         self.device, self.dtype, self.options = device, dtype, options
 

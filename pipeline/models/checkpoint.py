@@ -10,7 +10,6 @@ A generator folder holds model_index.json and one folder for each part:
 Only safetensors are read: a pickle could execute anything.
 """
 
-import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -175,27 +174,18 @@ def scheduler_config(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8")))
 
 
-@dataclasses.dataclass(frozen=True)
-class Loader:
-    """Loads parts of generators, from safetensors alone unless pickles are trusted."""
+def load_part(folder: Path, cls: Any, trust_pickle: bool = False) -> Any:
+    """One part of a generator from its folder, from safetensors alone unless pickles are trusted.
 
-    trust_pickle: bool = False
-
-    def __call__(self, folder: Path, cls: Any) -> Any:
-        """One part. Raises SettingsError that names what is missing or does not fit."""
-        if not folder.is_dir():
-            raise SettingsError(f"model folder {folder.parent} has no part {folder.name!r}")
-        safe = None if self.trust_pickle else True
-        try:
-            part = cls.from_pretrained(str(folder), use_safetensors=safe, local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise SettingsError(f"{folder} cannot be loaded as {cls.__name__}: {error}") from error
-        named = part.named_parameters() if hasattr(part, "named_parameters") else ()  # a scheduler has none
-        if missing := [parameter for parameter, value in named if value.is_meta]:
-            raise SettingsError(f"{folder} lacks weights of {cls.__name__}: {', '.join(missing[:3])} and so on")
-        return part
-
-
-def load_part(folder: Path, name: str, cls: Any) -> Any:
-    """One part of a generator folder, from safetensors. Raises SettingsError as `Loader`."""
-    return Loader()(folder / name, cls)
+    Raises SettingsError that names what is missing or does not fit.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"model folder {folder.parent} has no part {folder.name!r}")
+    safe = None if trust_pickle else True
+    try:
+        part = cls.from_pretrained(str(folder), use_safetensors=safe, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"{folder} cannot be loaded as {cls.__name__}: {error}") from error
+    if missing := [name for name, value in part.named_parameters() if value.is_meta]:
+        raise SettingsError(f"{folder} lacks weights of {cls.__name__}: {', '.join(missing[:3])} and so on")
+    return part
