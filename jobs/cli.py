@@ -21,10 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.build import build
+from pipeline.conf import CONF, names
 from pipeline.patience import StorageError
 from pipeline.settings import RunError, SettingsError
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 FREE = ("sweep.", "task.options.arguments", "task.options.inputs")  # groups whose keys are free
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ def as_text(argument: str) -> str:
 def usage(job: str) -> str:
     """conf/<job>.yaml itself, which explains every key, and the choices of its groups."""
     text = (CONF / f"{job}.yaml").read_text("utf-8")
-    choices = [f"  {g}=" + "|".join(sorted(p.stem for p in (CONF / g).glob("*.yaml"))) for g, _ in _groups(text)]
+    choices = [f"  {g}=" + "|".join(names(g)) for g, _ in _groups(text)]
     return text + ("\nGroups (conf/<group>/<choice>.yaml):\n" + "\n".join(choices) if choices else "") + _defaults(text)
 
 
@@ -141,8 +141,7 @@ def explain(job: str, error: Exception) -> str:
         hint = f"did you mean {near[0]}?" if near else f"python jobs/{job}.py --help lists all keys"
         return f"unknown key {key}; {hint}"
     if match := re.search(r"Could not find '([^/']+)/([^']+)'", text):
-        names = sorted(p.stem for p in (CONF / match[1]).glob("*.yaml"))
-        return f"unknown {match[1]}={match[2]}; known: {', '.join(names)}"
+        return f"unknown {match[1]}={match[2]}; known: {', '.join(names(match[1]))}"
     if match := re.search(r"You must specify '([^']+)'|Missing mandatory value: (\S+)", text):
         whole = re.search(r"full_key: (\S+)", text)
         key = whole[1] if whole else match[1] or match[2]
@@ -159,7 +158,7 @@ def known_keys(job: str) -> list[str]:
 def required(job: str) -> list[str]:
     """Overrides that pick some choice for groups without a default, so that the rest can be listed."""
     text = (CONF / f"{job}.yaml").read_text("utf-8")
-    return [f"{g}={min(p.stem for p in (CONF / g).glob('*.yaml'))}" for g in re.findall(r"- (\w+): \?\?\?", text)]
+    return [f"{g}={names(g)[0]}" for g in re.findall(r"- (\w+): \?\?\?", text)]
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Generate from paired Parquet: python jobs/generate.py key=value … (--help lists every key)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.cli import main, output_root
 from pipeline import storage
+from pipeline.conf import flatten
 from pipeline.diffusion.schemes import scheme
 from pipeline.models import files
 from pipeline.settings import Generate, SettingsError
@@ -24,23 +25,16 @@ def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
     weights = {m: guidance[m] for m in used}
     parts = {name: [files.part(value) for value in values["model"][name]] for name in ("adapters", "loras")}
     task = values["task"]
-    # A family knows encoders of more roles than a task may have.
-    encoders = {role: name for role, name in task["encoders"].items() if role in task["roles"]}
+    # A family knows encoders of more roles than a task may have; what adapters serve is read for them alone.
+    idle = {task["options"].get("adapted")} - set(task["conditions"])
+    encoders = {role: name for role, name in task["encoders"].items() if role in task["roles"] and role not in idle}
     return {
         **values,
         "task": {**task, "encoders": encoders},
         "model": {**values["model"], **parts},
         "guidance": {"scheme": name, "interval": interval, "weights": weights},
-        "sweep": flat(values["sweep"]),
+        "sweep": flatten(values["sweep"]),
     }
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested groups as dotted keys."""
-    out: dict[str, Any] = {}
-    for key, inner in values.items():
-        out |= flat(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {prefix + key: inner}
-    return out
 
 
 def absolute(settings: Generate) -> Generate:

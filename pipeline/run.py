@@ -27,6 +27,9 @@ def generate(settings: Generate) -> str:
     """Run, or continue, and return the path of the report. Raises RunError and SettingsError."""
     check(settings)
     weights = fingerprints(settings)
+    finished = storage.stat_or_none(ledger.success_uri(settings.output))
+    for own in () if finished else variants(settings):
+        examine(own)  # before there is a plan, which would hold on to damaged weights
     plan = adopt_or_make(settings, weights)
     if settings.retry_failed:
         _retry_failed(settings.output)
@@ -35,11 +38,8 @@ def generate(settings: Generate) -> str:
     progress.say(f"plan: {plan.inputs:,} inputs, {plan.rows:,} rows, {plan.shards:,} shards, {len(todo):,} to do")
     progress.say(f"judge of all similarities: {weights[0]['judge']}")
     page = storage.join(settings.output, "report", "index.html") if plan.rows else settings.output
-    finished = storage.stat_or_none(ledger.success_uri(settings.output))
     if not todo and finished and (not plan.rows or storage.stat_or_none(page)):
         return page
-    for own in variants(settings) if todo else ():
-        examine(own)
     if settings.preview:
         first = list(_shards(settings, plan, todo[:1], weights)) if todo else []
         return preview.describe(plan, settings, first, len(todo))

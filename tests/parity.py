@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +23,22 @@ from pipeline.conditions import Condition, EncoderContext
 from pipeline.conditions.pixels import Colour, Grey
 from pipeline.conditions.prompts import Negatives, Prompts
 from pipeline.diffusion import guidance
-from pipeline.diffusion.families.flux import Flux, pack, unpack
-from pipeline.diffusion.families.inpainting import Inpainting
-from pipeline.diffusion.families.instruct_pix2pix import InstructPix2Pix
+from pipeline.diffusion.families.flux import pack, unpack
 from pipeline.diffusion.families.latent import Latent
-from pipeline.diffusion.families.stable_diffusion import StableDiffusion
-from pipeline.diffusion.families.stable_diffusion_3 import StableDiffusion3
-from pipeline.diffusion.families.stable_diffusion_xl import StableDiffusionXL
 from pipeline.diffusion.noise import generators, initial_noise
 from pipeline.diffusion.sampler import Guide, sample
 from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models.files import Files
-from tests import published
+from pipeline.settings import resolve
+from tests import make, published
 from tests.tiny import picture
 
 PROMPTS = ["a red box", "the blue cat on a mat"]
 STEPS = 6
 SEEDS = [11, 12]
 STRENGTH = 0.5
-OPTIONS = {"negative_prompt": "blurry", "size": published.SIDE, "distilled_guidance": 3.5, "max_sequence_length": 32}
-FAMILIES: Mapping[str, type[Latent]] = {
-    "stable_diffusion": StableDiffusion,
-    "stable_diffusion_xl": StableDiffusionXL,
-    "stable_diffusion_3": StableDiffusion3,
-    "flux": Flux,
-    "instruct_pix2pix": InstructPix2Pix,
-    "inpainting": Inpainting,
-}
+OPTIONS = {"negative_prompt": "blurry", "size": published.SIDE, "max_sequence_length": 32}
 DIFFUSION, FLOW = ("ddim", "dpmpp_2m", "euler", "heun", "unipc"), ("euler", "dpmpp_2m", "unipc")
 ABLE = {
     "StableDiffusionXLAdapterPipeline": ("ddim", "dpmpp_2m", "euler", "unipc"),  # in heun it drops the adapter
@@ -119,6 +107,18 @@ def folder(name: str) -> Path:
     )
 
 
+def options(family: str, **more: Any) -> dict[str, Any]:
+    """The family's options as conf/ has them, for these tiny models."""
+    return {**make.task("text_to_image", f"family={family}").options, **OPTIONS, **more}
+
+
+def backend(family: str, files: Files, dtype: torch.dtype = torch.float32, **more: Any) -> Latent:
+    """The family's backend with the options `more`."""
+    task = make.task("text_to_image", f"family={family}")
+    made: Latent = resolve(task.backend)(files, "cpu", dtype, options(family, **more))
+    return made
+
+
 def files(case: Case) -> Files:
     """The case's folders."""
     names = [f"{kind}{i}:{case.family}" for i, kind in enumerate(case.adapters)]
@@ -127,7 +127,7 @@ def files(case: Case) -> Files:
 
 def evidence(case: Case) -> dict[str, Condition]:
     """What the encoders make of the prompts and sketches."""
-    context = EncoderContext(str(folder(case.family)), "cpu", options=OPTIONS)
+    context = EncoderContext(str(folder(case.family)), "cpu", options=options(case.family))
     found = {"text": Prompts.load(context)(PROMPTS), "negative": Negatives.load(context)([None, None])}
     if case.edits:
         found["source"] = Colour(published.SIDE)(_pictures(0))
@@ -165,7 +165,7 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
     pipe = getattr(diffusers, case.pipeline).from_pretrained(own.folder, **parts, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_scheduler(scheduler, dict(pipe.scheduler.config))
-    denoiser = FAMILIES[case.family](own, "cpu", torch.float32, OPTIONS)
+    denoiser = backend(case.family, own)
     noise = initial_noise(generators(SEEDS), denoiser.latent_shape)
     steps: list[Step] = []
     with _watched(pipe.scheduler, steps):
@@ -240,8 +240,8 @@ def _watched(scheduler: Any, steps: list[Step]) -> Iterator[None]:
 
 def ours(case: Case, scheduler: str, steps: list[Step]) -> tuple[float, float, Tensor]:
     """(largest difference of a prediction, of an update, our x_0)."""
-    options = {**OPTIONS, "strength": STRENGTH if case.edits == "strength" else 1.0}
-    denoiser = FAMILIES[case.family](files(case), "cpu", torch.float32, options)
+    strength = STRENGTH if case.edits == "strength" else 1.0
+    denoiser = backend(case.family, files(case), strength=strength)
     conditions, modalities = evidence(case), case.conditions
     weights = {"text": case.scale, "sketch": 1.0, "source": 1.5, "all": case.scale}
     needed = subsets(case.scheme, modalities, [weights])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import compose_config, explain, known_keys, typed, usage
-from jobs.generate import absolute, flat, reshape
+from jobs.generate import absolute, reshape
+from pipeline.conf import flatten
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,7 +95,7 @@ def test_a_composed_configuration_can_be_looked_at() -> None:
 
 def test_sweeps_need_no_plus() -> None:
     config = compose_config("generate", ["sweep.guidance.text=[1,2]", "sweep.drop=[none,text]"])
-    assert flat(config.sweep) == {"guidance.text": [1, 2], "drop": ["none", "text"]}
+    assert flatten(config.sweep) == {"guidance.text": [1, 2], "drop": ["none", "text"]}
 
 
 def test_a_task_brings_its_model_its_sample_and_its_defaults() -> None:
@@ -143,7 +144,12 @@ def test_a_submitted_jobs_output_stands_where_it_lasts(
 
 def test_reshape_keeps_the_weights_that_the_scheme_uses() -> None:
     values = {
-        "task": {"conditions": ["sketch", "text"], "roles": {"text": "text"}, "encoders": {"text": "a", "mask": "b"}},
+        "task": {
+            "options": {"adapted": "sketch"},
+            "conditions": ["text"],
+            "roles": {"text": "text", "sketch": "sketch"},
+            "encoders": {"text": "a", "sketch": "b", "mask": "c"},
+        },
         "model": {"adapters": ["x"], "loras": [{"path": "y", "scale": 0.5}]},
         "guidance": {"scheme": "single", "interval": None, "text": 1, "sketch": 2, "all": 3},
         "sweep": {},

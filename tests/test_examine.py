@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.models.examine import examine
+from pipeline.run import generate
 from pipeline.settings import SettingsError
 from tests import make, parity
 
@@ -40,6 +41,10 @@ def is_pickled(folder: Path) -> None:
     (folder / "unet" / WEIGHTS).unlink()
 
 
+def lacks_a_config(folder: Path) -> None:
+    (folder / "text_encoder" / "config.json").unlink()
+
+
 def is_no_model(folder: Path) -> None:
     (folder / "model_index.json").unlink()
 
@@ -49,6 +54,7 @@ def is_no_model(folder: Path) -> None:
     [
         (lacks_a_file, "unet holds no weights"),
         (lacks_a_part, "lacks its part vae/"),
+        (lacks_a_config, "text_encoder has no config.json"),
         (has_other_shapes, "but its config.json makes it"),
         (is_of_another_class, "UNet2DModel, but the checkpoint's model_index.json wants a UNet2DConditionModel"),
         (is_pickled, "trust_pickle=true"),
@@ -65,7 +71,8 @@ def test_a_damaged_checkpoint_is_refused(
     examine(make.generate(own, pairs, str(tmp_path), *given))
     harm(folder)
     with pytest.raises(SettingsError, match=message):
-        examine(make.generate(own, pairs, str(tmp_path), *given))
+        generate(make.generate(own, pairs, str(tmp_path), *given))
+    assert not (tmp_path / "plan.json").exists()  # which would hold on to these weights
 
 
 @pytest.mark.parametrize("family", ["stable_diffusion_xl", "stable_diffusion_3", "flux"])
@@ -78,6 +85,29 @@ def test_the_family_must_be_the_checkpoints(models: Models, pairs: str, tmp_path
         examine(make.generate(own, pairs, str(tmp_path)))
     with pytest.raises(SettingsError, match="family=own"):
         examine(make.generate(models, pairs, str(tmp_path), "task=text_to_image", "family=flux"))
+
+
+@pytest.mark.parametrize(
+    ("family", "adapter"),
+    [("stable_diffusion_3", "t2i:stable_diffusion"), ("flux", "control:stable_diffusion"), ("pipeline", "t2i:flux")],
+)
+def test_an_adapter_of_another_family_is_refused(
+    models: Models, pairs: str, tmp_path: Path, family: str, adapter: str
+) -> None:
+    own = {**models, "path": str(parity.folder("stable_diffusion" if family == "pipeline" else family))}
+    given = (f"family={family}", f"model.adapters=[{parity.folder(adapter)}]")
+    with pytest.raises(SettingsError, match="but this family takes"):
+        examine(make.generate(own, pairs, str(tmp_path), *given))
+
+
+def test_a_pipeline_takes_its_own_arguments(models: Models, pairs: str, tmp_path: Path) -> None:
+    own = {**models, "path": str(parity.folder("stable_diffusion"))}
+    given = ("task=text_to_image", "family=pipeline", "task.options.inputs.negative_prompt=null")
+    examine(make.generate(own, pairs, str(tmp_path), *given))
+    with pytest.raises(SettingsError, match=r"takes no image; say task\.options\.inputs\.image=null"):
+        examine(make.generate(own, pairs, str(tmp_path), *given, "task.options.inputs.image=source"))
+    with pytest.raises(SettingsError, match="takes no gudance_scale; leave out"):
+        examine(make.generate(own, pairs, str(tmp_path), *given, "task.options.arguments={gudance_scale: 3}"))
 
 
 def test_pickles_are_read_where_they_are_trusted(models: Models, pairs: str, tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_text_alone(models: Models, pairs: str, tmp_path: Path, family: str) -> 
     assert len({p.tobytes() for p in results(run(settings(models, pairs, str(tmp_path), family, *given)))}) == 4
 
 
+def test_text_alone_takes_the_starter_model(models: Models, pairs: str, tmp_path: Path) -> None:
+    made = run(make.generate(models, pairs, str(tmp_path), "task=text_to_image", "limit=4"))
+    assert len({p.tobytes() for p in results(made)}) == 4
+
+
 def test_the_checkpoints_own_pipeline(models: Models, pairs: str, tmp_path: Path) -> None:
     own = {**models, "path": str(parity.folder("stable_diffusion"))}
     arguments = f"task.options.arguments={{guidance_scale: 3.0, height: {published.SIDE}, width: {published.SIDE}}}"

@@ -15,7 +15,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"language", "weights", "settings", "build", "schema", "seeds"},
+    {"conf", "language", "weights", "settings", "build", "schema", "seeds"},
     {
         "patience",
         "storage",

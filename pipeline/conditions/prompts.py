@@ -3,8 +3,8 @@
 Diffusers' own pipelines encode them, made of nothing but the checkpoint's text encoders and tokenisers, so that a
 prompt means here what it means there. `Negatives` is what stands in a prompt's place in a branch without it.
 
-Options of the task: `negative_prompt` of rows that have none of their own (null: the checkpoint's own way of saying
-nothing), `max_sequence_length` of a T5 (null: the pipeline's).
+Options of the task: `pipeline`, the class in diffusers that encodes; `negative_prompt` of rows that have none of their
+own (null: the checkpoint's own way of saying nothing); `max_sequence_length` of a T5 (null: the pipeline's).
 """
 
 import inspect
@@ -18,15 +18,6 @@ from torch import Tensor
 
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.lora import fuse
-from pipeline.settings import SettingsError
-
-# The beginning of a pipeline's class name -> the pipeline that encodes its prompts.
-PIPELINES = {
-    "StableDiffusionXL": "StableDiffusionXLPipeline",
-    "StableDiffusion3": "StableDiffusion3Pipeline",
-    "StableDiffusion": "StableDiffusionPipeline",
-    "Flux": "FluxPipeline",
-}
 
 
 class TextEncoders:
@@ -54,10 +45,7 @@ class TextEncoders:
 
         folder = Path(context.folder)
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        own = str(index.get("_class_name"))
-        name = next((name for start, name in PIPELINES.items() if own.startswith(start)), None)
-        if name is None:
-            raise SettingsError(f"{folder} is a {own}, whose prompts nothing here encodes; take family=pipeline")
+        name = context.options["pipeline"]
         parts = {n for n in index if n.startswith(("text_encoder", "tokenizer"))}
         others = dict.fromkeys({n for n, value in index.items() if isinstance(value, list)} - parts)
         loading = {"torch_dtype": context.dtype, "local_files_only": True}

@@ -3,25 +3,19 @@
 Weights are not read, only the tables of contents at the beginning of safetensors files.
 """
 
+import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline import storage
+from pipeline.conf import choice, names
 from pipeline.models.checkpoint import INDEX, PICKLES, wanted
 from pipeline.settings import Generate, SettingsError
 from pipeline.weights import Model
 
-# The beginning of a published pipeline's class name -> the family (conf/family) that runs it here.
-FAMILIES = {
-    "StableDiffusionInstructPix2Pix": "instruct_pix2pix",
-    "StableDiffusionInpaint": "inpainting",
-    "StableDiffusionXL": "stable_diffusion_xl",
-    "StableDiffusion3": "stable_diffusion_3",
-    "StableDiffusion": "stable_diffusion",
-    "Flux": "flux",
-}
-OURS = "pipeline.diffusion."  # backends of others are not judged
+# Parts that are files of their own, not weights with a config.json.
+BARE = ("scheduler", "tokenizer", "feature_extractor", "image_processor")
 MOST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -39,37 +33,54 @@ def _problems(settings: Generate) -> Iterator[str]:
     index = storage.read_json(storage.join(model.path, INDEX))
     published = index.get("_class_name")
     yield from _family_problems(settings, published)
-    names = [file.uri.removeprefix(model.path.rstrip("/")).lstrip("/") for file in storage.list_objects(model.path)]
+    files = [file.uri.removeprefix(model.path.rstrip("/")).lstrip("/") for file in storage.list_objects(model.path)]
     for part, kind in index.items():
         if isinstance(kind, list) and kind[0] in ("diffusers", "transformers"):
-            yield from _part_problems(model, part, names)
+            yield from _part_problems(model, part, files)
     if published:  # a class is imported, which takes seconds: not for every run of our own
         for part, kind in index.items():
             if isinstance(kind, list) and kind[0] == "diffusers":
                 yield from _shape_problems(storage.join(model.path, part), str(kind[1]))
-        for own in model.adapters:
-            yield from _shape_problems(own.path, None)
+        yield from _argument_problems(settings.task.options, published)
+    for own in model.adapters:
+        yield from _adapter_problems(own.path, settings.task.options.get("adapters", ()))
 
 
 def _family_problems(settings: Generate, published: str | None) -> Iterator[str]:
-    backend, path = settings.task.backend, settings.model.path
-    if not backend.startswith(OURS) or "families.whole" in backend:
-        return
-    if published:
-        family = next((f for start, f in FAMILIES.items() if published.startswith(start)), "pipeline")
-        if f"families.{family}:" not in backend:
-            yield f"model.path={path} is a {published}: take family={family}"
-    elif "families." in backend:
-        yield f"model.path={path} is of family=own (its {INDEX} names no pipeline)"
+    """A checkpoint of another family; conf/family says which pipelines' checkpoints (none: any) each one runs."""
+    path, options = settings.model.path, settings.task.options
+    if published is None:
+        if "checkpoints" in options:
+            yield f"model.path={path} is of family=own (its {INDEX} names no pipeline)"
+    elif published not in (options.get("checkpoints", [None]) or [published]):
+        runs = {name: choice("family", name).get("task.options.checkpoints", []) for name in names("family")}
+        family = next((name for name, classes in runs.items() if published in classes), "pipeline")
+        yield f"model.path={path} is a {published}: take family={family}"
 
 
-def _part_problems(model: Model, part: str, names: list[str]) -> Iterator[str]:
+def _argument_problems(options: Mapping[str, Any], published: str) -> Iterator[str]:
+    """Arguments for a pipeline that it does not take."""
+    import diffusers
+
+    given = {f"inputs.{name}": name for name, role in options.get("inputs", {}).items() if role}
+    given |= {f"arguments.{name}": name for name in options.get("arguments", {})}
+    if given and not hasattr(diffusers, published):
+        yield f"diffusers {diffusers.__version__} has no {published}, which the checkpoint asks for"
+    for key, name in given.items():
+        if name not in inspect.signature(getattr(diffusers, published).__call__).parameters:
+            remedy = f"say task.options.{key}=null" if key.startswith("inputs") else f"leave out task.options.{key}"
+            yield f"a {published} takes no {name}; {remedy}"
+
+
+def _part_problems(model: Model, part: str, files: list[str]) -> Iterator[str]:
     """A part's files."""
-    own = [name for name in names if name.startswith(f"{part}/")]
+    own = [name for name in files if name.startswith(f"{part}/")]
     if not own:
         yield f"model.path={model.path} lacks its part {part}/"
+    if part.startswith(BARE):
+        return
     if f"{part}/config.json" not in own:
-        return  # a scheduler, a tokeniser
+        yield f"{model.path}/{part} has no config.json"
     if any(name.endswith(".safetensors") for name in wanted(own)):
         return
     if not any(name.endswith(PICKLES) for name in own):
@@ -79,6 +90,17 @@ def _part_problems(model: Model, part: str, names: list[str]) -> Iterator[str]:
             f"{model.path}/{part} holds only pickled weights, which can execute anything: convert them to safetensors, "
             "or say model.trust_pickle=true if you trust who made them"
         )
+
+
+def _adapter_problems(path: str, able: Sequence[str]) -> Iterator[str]:
+    """An adapter of a class that the family cannot use."""
+    config = storage.join(path, "config.json")
+    if not storage.stat_or_none(config):
+        yield f"model.adapters: {path} has no config.json: it is no folder in diffusers' layout"
+    elif (name := storage.read_json(config).get("_class_name")) not in able:
+        yield f"model.adapters: {path} is a {name}, but this family takes {' and '.join(able) or 'none'}"
+    else:
+        yield from _shape_problems(path, None)
 
 
 def _shape_problems(folder: str, expected: str | None) -> Iterator[str]:

@@ -3,14 +3,13 @@
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.conf import CONF, choice, flatten, names
 from pipeline.ledger import Plan
 
-CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 PLAIN = re.compile(r"[A-Za-z_/][\w./:@%+-]*")
 WORDS = {"null", "true", "false", "nan", "inf"}  # text that Hydra would not read as text
 UNLIKE = {
@@ -28,7 +27,7 @@ def command(plan: Plan, output: str) -> str:
     wanted = settings(plan)
     groups = {"task": wanted["task.name"], "guidance": wanted["guidance.scheme"]}
     groups |= {"family": family} if (family := _family(str(wanted["task.backend"]))) else {}
-    groups = {g: c for g, c in groups.items() if (CONF / g / f"{c}.yaml").is_file()}
+    groups = {g: c for g, c in groups.items() if c in names(g)}
     given = defaults(groups)
     chosen = [f"{g}={c}" for g, c in groups.items() if c != _choices().get(g)]
     typed = [f"{key}={text(value)}" for key, value in wanted.items() if key not in given or given[key] != value]
@@ -46,20 +45,11 @@ def settings(plan: Plan) -> dict[str, Any]:
 
 def _family(backend: str) -> str | None:
     """The choice of conf/family that has this backend."""
-    found = sorted((CONF / "family").glob("*.yaml"))
-    return next((file.stem for file in found if f"  backend: {backend}\n" in file.read_text("utf-8")), None)
+    return next((name for name in names("family") if choice("family", name).get("task.backend") == backend), None)
 
 
 def _typed(key: str) -> str:
     return re.sub(r"^weights\.", "guidance.", key)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested groups as dotted keys; an empty group has none."""
-    found: dict[str, Any] = {}
-    for key, inner in values.items():
-        found |= flatten(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
-    return found
 
 
 def defaults(groups: Mapping[str, str]) -> dict[str, Any]:
@@ -69,12 +59,8 @@ def defaults(groups: Mapping[str, str]) -> dict[str, Any]:
     own = yaml.safe_load((CONF / "generate.yaml").read_text("utf-8"))
     given = flatten({key: value for key, value in own.items() if key != "defaults"})
     chosen = {**_choices(), **groups}
-    for group, choice in chosen.items():
-        file = CONF / group / f"{chosen.get(choice.strip('${}'), choice)}.yaml"  # ${task}: as that group chooses
-        if file.is_file():
-            written = file.read_text("utf-8")
-            read = yaml.safe_load(written) or {}
-            given |= flatten(read if "@package _global_" in written else {group: read})
+    for group, name in chosen.items():
+        given |= choice(group, chosen.get(name.strip("${}"), name))  # ${task}: as that group chooses
     return {k: given.get(v[2:-1]) if isinstance(v, str) and v.startswith("${") else v for k, v in given.items()}
 
 

@@ -19,7 +19,7 @@ from pipeline.models.fusion import Keep
 class Flux(Latent):
     """`FluxPipeline` and what ControlNets make of it."""
 
-    part, network_class, pipeline = "transformer", diffusers.FluxTransformer2DModel, "FluxPipeline"
+    part, network_class = "transformer", diffusers.FluxTransformer2DModel
 
     def set_timesteps(self, scheduler: Any, steps: int) -> None:
         """Shifted by the number of patches."""

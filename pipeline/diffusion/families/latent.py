@@ -4,6 +4,7 @@ A row whose prompt is dropped or missing sees the negative one (or the checkpoin
 whose sketch is, sees none of what the adapters say. So any subset of text and sketch can be asked for.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,19 +28,18 @@ class Latent(Editing):
 
     part: ClassVar[str]  # of the folder, that holds the denoiser
     network_class: ClassVar[type]
-    pipeline: ClassVar[str]  # in diffusers, that knows the family's LoRAs
 
     def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         self.device, self.dtype, self.options = device, dtype, options
-        load = checkpoint.Loader(files.trust_pickle)
+        load = functools.partial(checkpoint.load_part, trust_pickle=files.trust_pickle)
         self.network: Any = load(files.folder / self.part, self.network_class)
         for lora, scale in files.loras:
-            if not fuse(self.pipeline, self.part, self.network, lora, scale):
+            if not fuse(options["pipeline"], self.part, self.network, lora, scale):
                 raise SettingsError(f"model.loras: {lora} holds nothing for the model's {self.part}")
         self.network = self.network.to(device, dtype).eval().requires_grad_(False)
         vae = load(files.vae or files.folder / "vae", diffusers.AutoModel)
         self.vae: Any = vae.to(device).float().eval().requires_grad_(False)
-        self.scheduler_config: dict[str, Any] = checkpoint.scheduler_config(files.folder)
+        self.scheduler_config = checkpoint.scheduler_config(files.folder)
         self.side = side(files.folder, options)
         size = self.side // latent_scale(files.folder)
         self.latent_shape = (int(self.vae.config.latent_channels), size, size)
@@ -61,9 +61,8 @@ class Latent(Editing):
         """(tokens [B, L, D], pooled [B, E]) that each row may see."""
         text, negative = conditions["text"], conditions["negative"]
         seen = text.present & keep["text"]
-        return torch.where(seen[:, None, None], text.tokens, negative.tokens), torch.where(
-            seen[:, None], text.pooled, negative.pooled
-        )
+        tokens = torch.where(seen[:, None, None], text.tokens, negative.tokens)
+        return tokens, torch.where(seen[:, None], text.pooled, negative.pooled)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Latents [B, C, h, w] of pictures [B, 3, S, S] in [0, 1]."""

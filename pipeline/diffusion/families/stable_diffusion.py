@@ -14,7 +14,7 @@ from pipeline.models.fusion import Keep
 class StableDiffusion(Latent):
     """`StableDiffusionPipeline` and what adapters make of it."""
 
-    part, network_class, pipeline = "unet", diffusers.UNet2DConditionModel, "StableDiffusionPipeline"
+    part, network_class = "unet", diffusers.UNet2DConditionModel
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """Eps or v, as the checkpoint's scheduler says, in float32."""

@@ -15,7 +15,7 @@ from pipeline.models.fusion import Keep
 class StableDiffusion3(Latent):
     """`StableDiffusion3Pipeline` and what ControlNets make of it."""
 
-    part, network_class, pipeline = "transformer", diffusers.SD3Transformer2DModel, "StableDiffusion3Pipeline"
+    part, network_class = "transformer", diffusers.SD3Transformer2DModel
 
     def set_timesteps(self, scheduler: Any, steps: int) -> None:
         """Shifted by the number of patches, where the schedule asks for that."""

@@ -8,8 +8,6 @@ from pipeline.diffusion.families.stable_diffusion import StableDiffusion
 class StableDiffusionXL(StableDiffusion):
     """`StableDiffusionXLPipeline` and what adapters make of it."""
 
-    pipeline = "StableDiffusionXLPipeline"
-
     def added(self, pooled: Tensor) -> dict[str, Tensor]:
         """The pooled prompt [B, E] and (height, width, crop top, left, height, width) [B, 6]."""
         side = float(self.side)
