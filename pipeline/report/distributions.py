@@ -18,8 +18,8 @@ ROWS_IN_TABLE = 100_000  # larger runs are read from data/ itself
 
 
 def section(facts: Facts) -> Section:
-    """A histogram for each score, and the scores of every row as a table."""
-    names = facts.scores.names
+    """A histogram for each score that some row has, and the scores of every row as a table."""
+    names = [n for n in facts.scores.names if np.isfinite(facts.scores.values(n)).any()]
     cell = facts.choice.best.name if facts.choice else facts.plan.cells[0].name
     drawings = {
         f"scores_{n}": charts.histogram(few(facts.scores.by_cell(n), cell), label(n), f"scores_{n}") for n in names
