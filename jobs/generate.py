@@ -8,7 +8,7 @@ from jobs.cli import main, output_root
 from pipeline import storage
 from pipeline.conf import flatten
 from pipeline.diffusion.schemes import scheme
-from pipeline.models import files
+from pipeline.models import files, names
 from pipeline.settings import Generate, SettingsError
 
 
@@ -38,7 +38,11 @@ def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
 
 
 def absolute(settings: Generate) -> Generate:
-    """Relative local paths from here, the output from where it lasts."""
+    """Relative local paths from here, the output from where it lasts; names of models as places."""
+
+    def place(uri: str) -> str:
+        return storage.absolute(names.place(uri))
+
     sweep = dict(settings.sweep)
     if "model" in sweep:
         sweep["model"] = tuple(storage.absolute(str(path)) for path in sweep["model"])
@@ -49,7 +53,7 @@ def absolute(settings: Generate) -> Generate:
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),
-        model=files.located(settings.model, storage.absolute),
+        model=files.located(settings.model, place),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from diffusers import UNet2DConditionModel
 
 from pipeline import storage
-from pipeline.models import checkpoint
+from pipeline.models import checkpoint, names
 from pipeline.settings import SettingsError
 from tests import hub, parity
 
@@ -86,6 +86,16 @@ def test_a_revision_on_the_hub_is_fetched_without_what_nobody_loads(tmp_path: Pa
     fetched = Path(done.stdout.strip())
     assert {str(path.relative_to(fetched)) for path in fetched.rglob("*") if path.is_file()} == loaded
     assert all((fetched / name).read_bytes() == (folder / name).read_bytes() for name in loaded)
+
+
+def test_open_clips_own_names_are_places_on_the_hub() -> None:
+    place = names.place("open_clip:ViT-B-32/laion2b_s34b_b79k@abc")
+    assert place == "hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K@abc"
+    assert names.place("s3://models/clip") == "s3://models/clip"
+    with pytest.raises(SettingsError, match=r"knows no ViT-B-32/mine; it knows .*ViT-B-32/openai"):
+        names.place("open_clip:ViT-B-32/mine@abc")
+    with pytest.raises(SettingsError, match=r"it knows .*ViT-L-14"):
+        names.place("open_clip:ViTB32")
 
 
 def test_a_revision_on_the_hub_must_be_pinned() -> None:

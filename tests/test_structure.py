@@ -44,7 +44,7 @@ LAYERS = [
 ]
 RAY = {"flow", "cluster", "metrics", "train", "evaluation"}
 ONLY = {
-    "open_clip": {"conditions/clip.py", "train/alignment.py"},
+    "open_clip": {"conditions/clip.py", "models/names.py", "train/alignment.py"},
     "hydra": {"jobs/cli.py"},
     "omegaconf": {"jobs/cli.py"},
 }
