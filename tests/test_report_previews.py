@@ -32,6 +32,16 @@ def dance_row() -> dict[str, Any]:
     return {"inputs": inputs, "result": table}
 
 
+def test_an_edit_shows_what_was_edited() -> None:
+    shown = Previews(task("edit"), Album(BUDGET))
+    row = {"inputs": {"text": "a cat", "source": png(1), "mask": None, "sketch": None, "image": png(2)}}
+    assert [role for role, _ in shown.conditions(row)] == ["source"]
+    row["inputs"]["mask"] = png(255)
+    assert [role for role, _ in shown.conditions(row)] == ["source", "mask"]
+    guided = Previews(task("edit", "task.conditions=[sketch,text]"), Album(BUDGET))
+    assert ("sketch", None) in guided.conditions(row)
+
+
 def test_a_picture_is_shown_as_its_own_bytes() -> None:
     shown = Previews(task("sketch_to_image"), Album(BUDGET))
     row = {"inputs": {"text": "", "sketch": png(1), "image": png(2)}, "result": pa.table({"image": [png(3)]})}

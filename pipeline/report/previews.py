@@ -46,9 +46,15 @@ class Previews:
         return self._drawn(decoded(self.kind.kind, cell), item, moves)
 
     def conditions(self, item: Row) -> list[tuple[str, Picture | None]]:
-        """(role, picture) of the conditions of an input that are more than words."""
-        shown = [role for role in self.task.conditions if KINDS[self.task.roles[role]].preview]
-        return [(role, self.given(self.task.roles[role], item["inputs"].get(role))) for role in shown]
+        """(role, picture) of what the generator saw of an input that is more than words: its conditions, even where
+        one is missing, and what else its encoders read (the source and the mask of an edit)."""
+        guided, given = self.task.conditions, item["inputs"]
+        seen = dict.fromkeys([*self.task.required, *guided, *self.task.encoders])
+        kinds = {role: self.task.roles[role] for role in seen}
+        shown = [
+            role for role in seen if KINDS[kinds[role]].preview and (role in guided or given.get(role) is not None)
+        ]
+        return [(role, self.given(kinds[role], given.get(role))) for role in shown]
 
     def given(self, kind: str, cell: Any) -> Picture | None:
         """A cell of an input; None where it holds nothing that can be shown."""

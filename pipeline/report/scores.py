@@ -16,6 +16,9 @@ LABELS = {
     "clip_image": "CLIP similarity to the reference",
     "sketch_f1": "sketch fidelity (F1)",
     "delta_e": "colour error (Delta E)",
+    "clip_direction": "CLIP direction, as the words changed",
+    "kept": "change outside the mask (Delta E)",
+    "changed": "change inside the mask (Delta E)",
     "similarity_music": "similarity to the music",
     "similarity_text": "similarity to the text",
     "similarity_motion": "similarity to the reference",
@@ -27,7 +30,7 @@ LABELS = {
     "jerk": "jerk (m/s³)",
 }
 LESS_IS_BETTER = frozenset(
-    {"delta_e", "foot_contact", "foot_skating", "bone_deviation", "jerk"}
+    {"delta_e", "kept", "foot_contact", "foot_skating", "bone_deviation", "jerk"}
 )  # of the scores that come with the pipeline; best_by="-name" says it of others
 
 
