@@ -13,7 +13,7 @@ import pytest
 
 from jobs.cli import compose_config, explain, known_keys, typed, usage
 from jobs.generate import absolute, reshape
-from pipeline.conf import flatten
+from pipeline.conf import flatten, overrides
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +106,15 @@ def test_a_task_brings_its_model_its_sample_and_its_defaults() -> None:
     default = compose_config("generate", [])
     assert (default.model.path, default.output, default.steps) == ("starter:sketch_to_image", "outputs/demo", 20)
     assert "# input=sketch_to_image" in usage("generate")
+
+
+def test_a_task_may_have_guidance_of_its_own() -> None:
+    for task in ("music_to_dance", "dance_editing"):
+        assert compose_config("generate", [f"task={task}"]).guidance.scheme == "single"
+        assert compose_config("generate", [f"task={task}", "guidance=none"]).guidance.scheme == "none"
+        assert overrides("task", task) == {"guidance": "single"}
+    assert compose_config("generate", []).guidance.scheme == "composed"
+    assert overrides("task", "sketch_to_image") == {}
 
 
 def test_a_task_without_a_starter_model_asks_for_one(

@@ -61,7 +61,7 @@ def test_every_dance_is_there_as_long_as_its_music_and_scored(whole: Generate) -
         assert row["scores"]["similarity_motion"] is not None
         assert row["present"] == {"text": True, "music": True, "motion": True, "beats": True}
         assert set(row["input_embeddings"]) == {"text", "music", "motion"}
-        assert row["guidance"] == {"music": 1.0, "text": 1.0, "all": None}
+        assert row["guidance"] == {"music": None, "text": None, "all": 2.0}
     assert len({tuple(r["motion"][:99]) for r in rows}) == 12
 
 

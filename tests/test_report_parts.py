@@ -140,6 +140,13 @@ def test_an_album_embeds_small_pictures_and_links_what_is_large_or_too_much() ->
         ["where=group == 'even' and n > 3", "limit=5", "drop=[text]", "task.best_by=-delta_e", "select.top_k=1"],
         ["sweep.steps=[2,3]", "sweep.scheduler=[ddim,euler]", "sweep.model=[some/a,some/b]"],
         ["input.columns.text=null", "input.columns.sketch='sketch'", "batch_size=3", "new_since=[]"],
+        ["task=music_to_dance", "input.columns={id: id, text: text, music: null, motion: null, beats: null}"],
+        [
+            "task=dance_editing",
+            "guidance=composed",
+            "guidance.text=2",
+            "input.columns={music: null, beats: null, motion: image}",
+        ],
         ["family=flux", "model.adapters=[{path: a/b, scale: 0.5}]", "model.loras=[c]", "model.vae=s3://d/e"],
         [
             "task=edit",

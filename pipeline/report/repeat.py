@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.conf import CONF, choice, flatten, names
+from pipeline.conf import CONF, choice, flatten, names, overrides
 from pipeline.ledger import Plan
 
 PLAIN = re.compile(r"[A-Za-z_/][\w./:@%+-]*")
@@ -29,7 +29,8 @@ def command(plan: Plan, output: str) -> str:
     groups |= {"family": family} if (family := _family(str(wanted["task.backend"]))) else {}
     groups = {g: c for g, c in groups.items() if c in names(g)}
     given = defaults(groups)
-    chosen = [f"{g}={c}" for g, c in groups.items() if c != _choices().get(g)]
+    usual = _choices() | overrides("task", groups.get("task", ""))
+    chosen = [f"{g}={c}" for g, c in groups.items() if c != usual.get(g)]
     typed = [f"{key}={text(value)}" for key, value in wanted.items() if key not in given or given[key] != value]
     return shlex.join(["python", "jobs/generate.py", *chosen, *typed, f"output={text(output)}"])
 
