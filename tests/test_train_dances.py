@@ -18,11 +18,11 @@ from pipeline.models.files import Files
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS, MIRRORED
 from pipeline.music import CHANNELS
-from pipeline.settings import Train
 from pipeline.train import dances
 from pipeline.train.dance_alignment import DanceAlignment
 from pipeline.train.dance_denoising import DanceDenoising, losses
 from pipeline.train.fit import fit
+from pipeline.train.settings import Train
 from tests import tiny_dance
 
 FRAMES = 30

@@ -11,10 +11,11 @@ from torch import nn
 
 from pipeline import storage
 from pipeline.conditions.clip import Clip
-from pipeline.settings import SettingsError, Train
+from pipeline.settings import SettingsError
 from pipeline.train.alignment import Alignment
 from pipeline.train.data import Batch
 from pipeline.train.fit import fit
+from pipeline.train.settings import Train
 from tests.test_train import settings
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -68,13 +69,13 @@ def test_two_workers_survive_a_death_and_a_training_goes_on(pairs: str, tmp_path
 
 
 def test_a_training_without_a_whole_batch_is_refused(pairs: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="24 rows per worker do not fill one batch of 256"):
+    with pytest.raises(SettingsError, match="24 rows per worker do not fill one step of 1 x 256"):
         fit(settings("align", pairs, str(tmp_path)))
 
 
 def test_an_output_holds_one_training(pairs: str, tmp_path: Path) -> None:
     given = settings("align", pairs, str(tmp_path), *MORE, "workers.count=2", "optimiser.batch_size=64")
-    with pytest.raises(SettingsError, match="do not fill one batch"):
+    with pytest.raises(SettingsError, match="do not fill one step"):
         fit(given)
     with pytest.raises(SettingsError, match=r"other settings \(stage, seed\)"):
         fit(settings("autoencode", pairs, str(tmp_path), "seed=5"))

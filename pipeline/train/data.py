@@ -4,6 +4,7 @@ What is made of pictures, for the stages that train on them.
 """
 
 import functools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,13 +25,16 @@ Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
 
-def rows(source: Input, condition: str | None, reader: Reader) -> ray.data.Dataset:
-    """Rows of the input that match `condition`, as a stage's `reader` makes them of its columns, named by role."""
+def rows(source: Input, condition: str | None, reader: Reader, seed: int | None = None) -> ray.data.Dataset:
+    """Rows of the input that match `condition`, as a stage's `reader` makes them of its columns, named by role. They
+    come in the input's order, or its row groups in an order drawn from a seed: the same at every call."""
     groups = [
         {"uri": f.uri, "group": g}
         for f in parquet_files(source)
         for g in range(_parquet(f.uri).metadata.num_row_groups)
     ]
+    if seed is not None:
+        random.Random(seed).shuffle(groups)  # noqa: S311 - no secret
     columns = {role: name for role, name in source.columns.items() if name}
 
     def read(unit: pa.Table) -> pa.Table:
@@ -38,7 +42,25 @@ def rows(source: Input, condition: str | None, reader: Reader) -> ray.data.Datas
         return reader(table)
 
     items = ray.data.from_items(groups, override_num_blocks=len(groups))
-    return items.map_batches(read, batch_size=1, batch_format="pyarrow")
+    dataset = items.map_batches(read, batch_size=1, batch_format="pyarrow")
+    dataset.context.execution_options.preserve_order = True
+    return dataset
+
+
+def count(source: Input, condition: str | None) -> int:
+    """Rows of the input that match `condition`, whether or not they can be read."""
+    expression, needed = where.parse(condition) if condition else (None, ())
+    total = 0
+    for file in parquet_files(source):
+        parquet = _parquet(file.uri)
+        if expression is None:
+            total += parquet.metadata.num_rows
+        else:
+            total += sum(
+                len(parquet.read_row_group(g, columns=[*needed]).filter(expression))
+                for g in range(parquet.num_row_groups)
+            )
+    return total
 
 
 def whole(source: Input, condition: str | None, roles: Sequence[str]) -> pa.Table:
