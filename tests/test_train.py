@@ -24,9 +24,7 @@ from tests import tiny
 Models = dict[str, str]
 
 
-def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
-    from omegaconf import OmegaConf
-
+def arguments(stage: str, pairs: str, output: str, *more: str) -> list[str]:
     small = {
         "align": [f"stage.options.{k}={v}" for k, v in tiny.CLIP_OPTIONS.items()],
         "autoencode": [
@@ -37,7 +35,7 @@ def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
         ],
         "denoise": ["stage.options.image_size=32", "stage.options.channels=[32,32]"],
     }[stage]
-    given = [
+    return [
         f"stage={stage}",
         f"input.path={pairs}",
         f"output={output}",
@@ -46,7 +44,12 @@ def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
         *small,
         *more,
     ]
-    values: Any = OmegaConf.to_container(compose_config("train", given), resolve=True)
+
+
+def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
+    from omegaconf import OmegaConf
+
+    values: Any = OmegaConf.to_container(compose_config("train", arguments(stage, pairs, output, *more)), resolve=True)
     return build(Train, values)
 
 

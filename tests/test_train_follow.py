@@ -17,7 +17,7 @@ from pipeline.settings import SettingsError
 from pipeline.train import follow
 from pipeline.train.follow import Follower
 from pipeline.train.notes import Notes, Writer
-from pipeline.train.trackers import Point, TensorBoard, trackers
+from pipeline.train.trackers import Point, TensorBoard, maker
 
 
 class Kept:
@@ -69,7 +69,7 @@ def test_notes_that_cannot_be_put_are_an_error(tmp_path: Path) -> None:
 
 def test_a_tracker_gets_each_step_once_however_often_it_is_interrupted(tmp_path: Path) -> None:
     output = str(tmp_path)
-    (kept,) = trackers(["tests.test_train_follow:Kept"], output, {"seed": 1})
+    kept = maker("tests.test_train_follow:Kept")(output, {"seed": 1})
     assert isinstance(kept, Kept)
     assert kept.settings == {"seed": 1}
     noted(output, 0, [4.0, 3.0])
@@ -139,6 +139,6 @@ def test_tensorboard_reads_what_was_logged(place: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed here")
 def test_trackers_that_are_not_there_are_named() -> None:
     with pytest.raises(SettingsError, match="log.to=wandb needs the package wandb: pip install wandb"):
-        trackers(["wandb"], "out", {})
+        maker("wandb")
     with pytest.raises(SettingsError, match="log.to=tensorbord is not known; there are tensorboard, mlflow, wandb"):
-        trackers(["tensorbord"], "out", {})
+        maker("tensorbord")

@@ -59,6 +59,11 @@ def test_accumulated_batches_are_one_batch(alone: tuple[list[float], Path], tmp_
     same(alone[1], tmp_path)
 
 
+def test_a_compiled_network_trains_alike(alone: tuple[list[float], Path], tmp_path: Path) -> None:
+    assert two_workers.train(0, 1, "ddp", 1, tmp_path, compiled=True) == pytest.approx(alone[0], abs=1e-5)
+    same(alone[1], tmp_path)  # under the same names
+
+
 @pytest.mark.parametrize(("how", "accumulate"), two_workers.WAYS)
 def test_two_workers_train_as_one(how: str, accumulate: int, alone: tuple[list[float], Path], together: Path) -> None:
     folder = together / f"{how}{accumulate}"

@@ -62,9 +62,11 @@ def batches(rank: int, world: int, accumulate: int, first: int = 0) -> list[Batc
     return made
 
 
-def train(rank: int, world: int, how: str, accumulate: int, folder: Path) -> list[float]:
+def train(rank: int, world: int, how: str, accumulate: int, folder: Path, compiled: bool = False) -> list[float]:
     """Losses of the steps, all from the beginning, or those behind a checkpoint in the folder; leaves one there."""
     stage = Line()
+    if compiled:
+        stage.network.compile()
     network = parallel.distributed(stage.network, how, torch.device("cpu"))
     options = dataclasses.replace(OPTIONS, accumulate=accumulate)
     state = State(stage.network, options)

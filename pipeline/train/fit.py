@@ -20,7 +20,7 @@ from pipeline.train import data, loop
 from pipeline.train.follow import following
 from pipeline.train.schedule import schedule
 from pipeline.train.settings import Train, check
-from pipeline.train.trackers import trackers
+from pipeline.train.trackers import maker
 
 FIXED = ("stage", "input", "train_where", "val_where", "seed", "save_dtype")  # what one output has one of
 
@@ -59,11 +59,12 @@ def fit(settings: Train) -> str:
     trained model."""
     check(settings)
     schedule(settings.optimiser.schedule)
+    makers = [maker(name) for name in settings.log.to]
     _refuse_another(settings)
     target, done = (storage.join(settings.output, name) for name in ("model", "done.json"))
     if storage.stat_or_none(done) and storage.read_json(done)["epochs"] >= settings.optimiser.epochs:
         return target
-    kept = trackers(settings.log.to, settings.output, dataclasses.asdict(settings))
+    kept = [make(settings.output, dataclasses.asdict(settings)) for make in makers]
     with cluster.connected(settings.cluster), following(settings.output, settings.optimiser.epochs, kept):
         try:
             result = _trainer(settings).fit()

@@ -6,6 +6,7 @@ on from the last checkpoint. What happens after one follows from it alone (state
 """
 
 import copy
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -83,9 +84,7 @@ class Run:
         seed = self.settings.seed * 100_003 + position.epoch
         shard = ray.train.get_dataset_shard("train")
         groups = grouped(batches(shard, options.batch_size, options.passes, seed), options.accumulate)
-        for _ in range(position.done):
-            next(groups)
-        return groups
+        return itertools.islice(groups, position.done, None)
 
     def _part(self, groups: Iterator[list[Batch]]) -> bool:
         """Train until a checkpoint is due, or the groups are at an end: then it is false."""

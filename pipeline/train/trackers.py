@@ -119,19 +119,17 @@ class WandB:
         self.run.finish()
 
 
-TRACKERS: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], Tracker]]] = {  # the package it needs, what it is
+Maker = Callable[[str, Mapping[str, Any]], Tracker]
+
+TRACKERS: dict[str, tuple[str, Maker]] = {  # the package it needs, what it is
     "tensorboard": ("tensorboardX", TensorBoard),
     "mlflow": ("mlflow", MLflow),
     "wandb": ("wandb", WandB),
 }
 
 
-def trackers(names: Sequence[str], output: str, settings: Mapping[str, Any]) -> list[Tracker]:
-    """Trackers of these names. Raises SettingsError for one that is not known or not installed."""
-    return [_make(name)(output, settings) for name in names]
-
-
-def _make(name: str) -> Callable[[str, Mapping[str, Any]], Tracker]:
+def maker(name: str) -> Maker:
+    """What makes the tracker of a name. Raises SettingsError for one that is not known or not installed."""
     if ":" in name:
         return resolve(name)
     if name not in TRACKERS:
