@@ -21,7 +21,10 @@ from pipeline.train.fit import fit
 from tests import mortal
 from tests.test_train import arguments, settings
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.usefixtures("ray_session"),
+    pytest.mark.timeout(900),
+]  # a busy machine starts processes slowly
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("optimiser.batch_size=4", "optimiser.passes=1", "optimiser.warmup_steps=1", "optimiser.precision=float32")
 # 24 rows, 2 workers, batches of 4: epochs of 3 steps, with a checkpoint after the second of each

@@ -25,13 +25,13 @@ from torch import nn
 from pipeline import cluster
 from pipeline.build import build
 from pipeline.settings import resolve
-from pipeline.train.data import Batch, rows
+from pipeline.train.data import Batch, passes, rows
 from pipeline.train.loop import Run
 from pipeline.train.settings import Train
 from tests import tiny
 from tests.test_train import settings
 
-ROWS, TURNS = 512, 12
+ROWS, PASSES, TURNS = 512, 16, 12
 STARTER = "starter:sketch_to_image"
 STAGES = {  # arguments, steps of a turn
     "align": (
@@ -80,7 +80,7 @@ def measure(config: dict[str, Any]) -> None:
     given, steps = build(Train, config["settings"]), int(config["steps"])
     torch.set_num_threads(1)
     torch.backends.cuda.enable_flash_sdp(False)
-    run = Run(given, steps)
+    run = Run(given, ROWS)
     run.state.network.train()
     groups = itertools.chain.from_iterable(run._groups() for _ in itertools.count())
     decoded = itertools.cycle(group[0] for group in list(itertools.islice(groups, 4)))
@@ -100,7 +100,8 @@ def overhead(stage: str, folder: Path) -> dict[str, float]:
 
     pairs = tiny.write(folder / "pairs.parquet", tiny.rows(ROWS), row_group_rows=64)
     given = settings(stage, str(pairs), str(folder / stage), *more)
-    train = rows(given.input, None, resolve(given.stage.factory).reader(given.stage.options), seed=0).materialize()
+    reader = resolve(given.stage.factory).reader(given.stage.options)
+    train = passes(rows(given.input, None, reader, seed=0).materialize(), PASSES)
     result = TorchTrainer(
         by_name,
         train_loop_config={"settings": dataclasses.asdict(given), "steps": steps},

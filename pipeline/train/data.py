@@ -5,7 +5,7 @@ What is made of pictures, for the stages that train on them.
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pipeline import media, storage, where
 from pipeline.settings import Input, SettingsError
 from pipeline.storage import Stored
 
-SHUFFLE_ROWS = 4096  # rows among which each worker draws its batches
+SHUFFLE_ROWS = 4096
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
@@ -122,16 +122,36 @@ def _picture(decode: Callable[[bytes, media.Bounds], media.Pixels], value: Any, 
         return None
 
 
-def batches(shard: Any, batch_size: int, passes: int, seed: int) -> Iterator[Batch]:
-    """Shuffled batches of one epoch, `passes` times over the shard; the last, smaller batch is dropped."""
-    for index in range(passes):
-        yield from shard.iter_batches(
-            batch_size=batch_size,
-            batch_format="numpy",
-            drop_last=True,
-            local_shuffle_buffer_size=max(SHUFFLE_ROWS, batch_size),
-            local_shuffle_seed=seed * 1_000_003 + index,
-        )
+def passes(rows: ray.data.Dataset, count: int) -> ray.data.Dataset:
+    """The rows several times over, as one data set: Ray Data takes seconds to begin, which is not done in each pass."""
+    return rows.union(*[rows] * (count - 1)) if count > 1 else rows
+
+
+def window(rows: int, batch_size: int) -> int:
+    """Rows among which a worker draws its batches that has so many in a pass: all of them, so that none comes twice
+    in a batch, or of a larger set about SHUFFLE_ROWS."""
+    return rows if rows <= SHUFFLE_ROWS else max(1, SHUFFLE_ROWS // batch_size) * batch_size
+
+
+def batch_count(rows: int, count: int, batch_size: int) -> int:
+    """Batches that `batches` makes of `count` passes over a worker's rows."""
+    whole_passes = window(rows, batch_size) == rows
+    return count * (rows // batch_size) if whole_passes else count * rows // batch_size
+
+
+def batches(shard: Any, batch_size: int, rows: int, seed: int) -> Iterator[Batch]:
+    """Shuffled batches of a worker's shard, of which `rows` are one pass."""
+    chunks = shard.iter_batches(batch_size=window(rows, batch_size), batch_format="numpy")
+    return shuffled(chunks, batch_size, np.random.default_rng(seed))
+
+
+def shuffled(chunks: Iterable[Batch], batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Whole batches of the rows of each chunk in random order; what is left of it is dropped."""
+    for chunk in chunks:
+        order = rng.permutation(len(next(iter(chunk.values()))))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            chosen = order[start : start + batch_size]
+            yield {name: values[chosen] for name, values in chunk.items()}
 
 
 def to_tensors(batch: Batch, device: str = "cpu") -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from pipeline.train import data, loop
 from pipeline.train.follow import following
 from pipeline.train.schedule import schedule
 from pipeline.train.settings import Train, check
+from pipeline.train.steps import epoch_steps
 from pipeline.train.trackers import maker
 
 FIXED = ("stage", "input", "train_where", "val_where", "seed", "save_dtype")  # what one output has one of
@@ -84,18 +85,17 @@ def _trainer(settings: Train) -> TorchTrainer:
     if workers.cache:
         train = train.materialize()
     rows = train.count() if workers.cache else data.count(settings.input, settings.train_where)
-    steps = options.passes * (rows // workers.count // options.batch_size) // options.accumulate
-    if not steps:
+    own = rows // workers.count
+    if not epoch_steps(options, own):
         raise SettingsError(
-            f"{rows // workers.count} rows per worker do not fill one step of "
-            f"{options.accumulate} x {options.batch_size}"
+            f"{own} rows per worker do not fill one step of {options.accumulate} x {options.batch_size}"
         )
     fs, path = storage.filesystem(settings.output)
     return TorchTrainer(
         loop.worker,
-        train_loop_config={"settings": dataclasses.asdict(settings), "epoch_steps": steps},
+        train_loop_config={"settings": dataclasses.asdict(settings), "rows": own},
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
-        datasets={"train": train, "val": val},
+        datasets={"train": data.passes(train, options.passes), "val": val},
         dataset_config=ray.train.DataConfig(
             datasets_to_split=["train"], execution_options=ExecutionOptions(preserve_order=True)
         ),

@@ -26,16 +26,16 @@ from pipeline.train.notes import Notes, Writer
 from pipeline.train.settings import Train
 from pipeline.train.stage import Stage
 from pipeline.train.state import State
-from pipeline.train.steps import Trainer, grouped
+from pipeline.train.steps import Trainer, epoch_steps, grouped
 
 
 def worker(config: dict[str, Any]) -> None:
-    """What each Ray Train worker runs; `config` is {"settings": …, "epoch_steps": …}."""
+    """What each Ray Train worker runs; `config` is {"settings": …, "rows": …}, a worker's in one pass."""
     settings = build(Train, config["settings"])
     torch.set_num_threads(settings.workers.threads)
     torch.backends.cuda.enable_flash_sdp(settings.workers.gpu)  # on CPU its backward is several times slower
     torch.manual_seed(settings.seed)
-    run = Run(settings, int(config["epoch_steps"]))
+    run = Run(settings, int(config["rows"]))
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             run.state.load(Path(folder))
@@ -46,8 +46,9 @@ def worker(config: dict[str, Any]) -> None:
 class Run:
     """One worker's part in a training."""
 
-    def __init__(self, settings: Train, epoch_steps: int) -> None:
-        self.settings, self.epoch_steps = settings, epoch_steps
+    def __init__(self, settings: Train, rows: int) -> None:
+        self.settings, self.rows = settings, rows
+        self.epoch_steps = epoch_steps(settings.optimiser, rows)
         device = ray.train.torch.get_device()
         self.stage: Stage = resolve(settings.stage.factory).create(settings, str(device))
         self.rank = ray.train.get_context().get_world_rank()
@@ -58,7 +59,7 @@ class Run:
             network.compile()
         wrapped = parallel.distributed(network, settings.workers.parallel, device)
         self.state = State(network, settings.optimiser)
-        total = epoch_steps * settings.optimiser.epochs
+        total = self.epoch_steps * settings.optimiser.epochs
         self.trainer = Trainer(self.stage, wrapped, self.state, settings.optimiser, total)
         self.writer = Writer(settings.output)
         self.warned = False  # that this machine, or another worker's, will go
@@ -83,7 +84,7 @@ class Run:
         position, options = self.state.position, self.settings.optimiser
         seed = self.settings.seed * 100_003 + position.epoch
         shard = ray.train.get_dataset_shard("train")
-        groups = grouped(batches(shard, options.batch_size, options.passes, seed), options.accumulate)
+        groups = grouped(batches(shard, options.batch_size, self.rows, seed), options.accumulate)
         return itertools.islice(groups, position.done, None)
 
     def _part(self, groups: Iterator[list[Batch]]) -> bool:

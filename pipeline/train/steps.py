@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.train import parallel
-from pipeline.train.data import Batch
+from pipeline.train.data import Batch, batch_count
 from pipeline.train.schedule import learning_rate
 from pipeline.train.settings import Optimiser
 from pipeline.train.stage import Stage
@@ -42,6 +42,11 @@ class Trainer:
     def rate(self) -> float:
         """The learning rate of the next step."""
         return learning_rate(self.options, self.state.position.step, self.total)
+
+
+def epoch_steps(options: Optimiser, rows: int) -> int:
+    """Steps of an epoch for workers with so many rows each."""
+    return batch_count(rows, options.passes, options.batch_size) // options.accumulate
 
 
 def grouped(batches: Iterable[Batch], count: int) -> Iterator[list[Batch]]:
