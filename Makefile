@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory models clean
+.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory models train-faults train-overhead clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
@@ -40,6 +40,12 @@ models: .venv/installed-dev
 
 memory: .venv/installed-dev
 	$(BIN)/python -m tests.memory outputs/memory 1000 10000 100000
+
+train-faults: .venv/installed-dev
+	$(BIN)/python -m tests.train_faults outputs/train-faults
+
+train-overhead: .venv/installed-dev
+	$(BIN)/python -m tests.train_overhead outputs/train-overhead
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed; say PYTHON=python3.12, for example" >&2; exit 1; }

@@ -4,7 +4,7 @@ import dataclasses
 
 from jobs.cli import main, output_root
 from pipeline import storage
-from pipeline.settings import Train
+from pipeline.train.settings import Train
 
 
 def absolute(settings: Train) -> Train:
@@ -13,7 +13,7 @@ def absolute(settings: Train) -> Train:
     paths = {
         k: storage.absolute(v, output_root())
         for k, v in settings.stage.options.items()
-        if k in ("clip", "vae", "space")
+        if k in ("clip", "vae", "space", "judge") and v is not None
     }
     return dataclasses.replace(
         settings,

@@ -134,56 +134,6 @@ class Generate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """What is trained."""
-
-    name: str
-    factory: str  # "module:attribute" of a train.loop.Stage
-    options: Mapping[str, Any]  # of that stage; its module says which
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimiser:
-    """How it is trained. AdamW, linear warm-up, then cosine decay to zero."""
-
-    epochs: int
-    passes: int  # times the rows are read in one epoch: an epoch is what lies between two checkpoints
-    batch_size: int  # per worker
-    lr: float
-    weight_decay: float
-    warmup_steps: int
-    ema_decay: float  # of the average of the weights, which is what is saved
-    clip_norm: float
-    precision: str  # "float32" | "bfloat16": autocast
-
-
-@dataclasses.dataclass(frozen=True)
-class Workers:
-    """Ray Train's workers."""
-
-    count: int
-    gpu: bool
-    threads: int  # torch threads of each worker on CPU
-    max_failures: int  # worker deaths that are survived by going back to the last checkpoint
-
-
-@dataclasses.dataclass(frozen=True)
-class Train:
-    """One run of jobs/train.py."""
-
-    stage: Stage
-    input: Input
-    train_where: str | None
-    val_where: str | None
-    seed: int
-    output: str
-    save_dtype: str  # of the model's weights; training itself keeps float32
-    optimiser: Optimiser
-    workers: Workers
-    cluster: Cluster
-
-
-@dataclasses.dataclass(frozen=True)
 class Training:
     """What a model was trained on, to look for results that repeat it."""
 

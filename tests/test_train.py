@@ -13,22 +13,18 @@ from torch import nn
 from jobs.cli import compose_config
 from jobs.train import absolute
 from pipeline.build import build
-from pipeline.settings import Optimiser, Train
-from pipeline.train import data, loop
+from pipeline.train import data
 from pipeline.train.alignment import Alignment, contrastive, recall_at_1
 from pipeline.train.autoencoding import Autoencoding, differences
 from pipeline.train.denoising import Denoising, draw_keep, noise_schedule
-from pipeline.train.loop import State, learning_rate
+from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
 from tests import tiny
 
 Models = dict[str, str]
-OPTIONS = Optimiser(2, 1, 4, 1e-2, 0.0, 10, 0.5, 1.0, "float32")
 
 
-def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
-    from omegaconf import OmegaConf
-
+def arguments(stage: str, pairs: str, output: str, *more: str) -> list[str]:
     small = {
         "align": [f"stage.options.{k}={v}" for k, v in tiny.CLIP_OPTIONS.items()],
         "autoencode": [
@@ -39,7 +35,7 @@ def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
         ],
         "denoise": ["stage.options.image_size=32", "stage.options.channels=[32,32]"],
     }[stage]
-    given = [
+    return [
         f"stage={stage}",
         f"input.path={pairs}",
         f"output={output}",
@@ -48,7 +44,12 @@ def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
         *small,
         *more,
     ]
-    values: Any = OmegaConf.to_container(compose_config("train", given), resolve=True)
+
+
+def settings(stage: str, pairs: str, output: str, *more: str) -> Train:
+    from omegaconf import OmegaConf
+
+    values: Any = OmegaConf.to_container(compose_config("train", arguments(stage, pairs, output, *more)), resolve=True)
     return build(Train, values)
 
 
@@ -90,38 +91,6 @@ def test_the_tokenizer_writes_anything_and_frames_it() -> None:
     assert tokenizer.decode(tokenizer("日本 ☂ naïve", truncation=False).input_ids[1:-1]).strip() == "日本 ☂ naïve"
 
 
-def test_learning_rate_warms_up_and_ends_at_zero() -> None:
-    rates = [learning_rate(OPTIONS, s, 100) for s in range(101)]
-    assert rates[0] == pytest.approx(1e-3)
-    assert max(rates) == rates[10] == pytest.approx(1e-2)
-    assert rates[55] == pytest.approx(0.5e-2)
-    assert rates[100] == pytest.approx(0)
-
-
-def test_a_state_survives_its_checkpoint_bit_by_bit(tmp_path: Path) -> None:
-    def step(state: State, x: torch.Tensor) -> None:
-        state.network(x).square().mean().backward()
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        state.average.update_parameters(state.network)
-        state.step += 1
-
-    torch.manual_seed(0)
-    x = torch.randn(8, 3)
-    first = State(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), OPTIONS)
-    for _ in range(3):
-        step(first, x)
-    first.save(tmp_path)
-    assert not [p for p in tmp_path.iterdir() if p.suffix not in (".safetensors", ".json")]
-    second = State(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), OPTIONS)
-    second.load(tmp_path)
-    assert second.step == 3
-    for state in (first, second):
-        step(state, x)
-    for a, b in zip(first.average.state_dict().values(), second.average.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-
-
 def learns(stage: Any, count: int, rows: int = 8, lr: float = 3e-3) -> tuple[float, float]:
     """(first, last) loss of some steps on one batch."""
     optimiser = torch.optim.Adam(stage.network.parameters(), lr)
@@ -133,27 +102,6 @@ def learns(stage: Any, count: int, rows: int = 8, lr: float = 3e-3) -> tuple[flo
         optimiser.step()
         losses.append(loss.item())
     return float(np.mean(losses[:4])), float(np.mean(losses[-4:]))
-
-
-def test_a_short_training_does_not_end_with_its_first_weights() -> None:
-    average = loop.exponential_average(0.999)
-    value = [torch.zeros(1)]
-    for step in range(1, 301):
-        average(value, [torch.ones(1)], torch.tensor(step))
-    assert value[0].item() > 0.999
-    assert 0.999**300 > 0.7  # what a constant decay would have kept of the zero
-    longer = [torch.zeros(1)]
-    average(longer, [torch.ones(1)], torch.tensor(1_000_000))
-    assert longer[0].item() == pytest.approx(0.001)
-
-
-def test_the_averaged_network_works_although_masks_hold_infinities(pairs: str, tmp_path: Path) -> None:
-    stage = Alignment.create(settings("align", pairs, str(tmp_path)))
-    state = State(stage.network, OPTIONS)
-    for _ in range(3):
-        state.average.update_parameters(state.network)
-    ids = stage.ids(["a red box"])
-    assert torch.allclose(state.average.module.encode_text(ids), stage.network.encode_text(ids), atol=1e-5)
 
 
 def test_alignment_learns_and_saves_an_open_clip_folder(pairs: str, tmp_path: Path) -> None:

@@ -12,17 +12,18 @@ import torch
 from omegaconf import OmegaConf
 
 from jobs.cli import compose_config
+from pipeline import media, storage
 from pipeline.build import build
 from pipeline.diffusion.dance import MusicToDanceBackend
 from pipeline.models.files import Files
 from pipeline.motion import representation
 from pipeline.motion.skeleton import FPS, MIRRORED
 from pipeline.music import CHANNELS
-from pipeline.settings import Train
 from pipeline.train import dances
 from pipeline.train.dance_alignment import DanceAlignment
 from pipeline.train.dance_denoising import DanceDenoising, losses
 from pipeline.train.fit import fit
+from pipeline.train.settings import Train
 from tests import tiny_dance
 
 FRAMES = 30
@@ -188,6 +189,11 @@ def test_what_is_trained_on_ray_can_be_sampled_from(source: str, tmp_path: Path)
     alignment = DanceAlignment.create(settings("align_dance", source, "out"))
     alignment.save(alignment.network, space := tmp_path / "space")
     made = fit(settings("denoise_dance", source, str(tmp_path / "dance"), f"stage.options.space={space}"))
+    (logged,) = (tmp_path / "dance" / "log").glob("*.json")
+    drawn = {name for name in storage.read_json(str(logged)) if name.startswith("drawn.")}
+    assert drawn == {f"drawn.{name}" for name in ("similarity_text", "similarity_motion", "foot_skating", "jerk")}
+    shown = media.decode_image((tmp_path / "dance/samples/00001.webp").read_bytes(), media.Bounds())
+    assert shown.shape == (8 * 140, 2 * 560, 3)  # real and drawn, side by side
     backend = MusicToDanceBackend(Files(Path(made)), "cpu", torch.float32, {"seconds": 2})
     x_0 = torch.zeros(1, *backend.latent_shape)
     assert backend.decode(x_0).shape == (1, 60, 22, 3)

@@ -1,6 +1,8 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from pipeline.train import data
@@ -61,3 +63,29 @@ def test_rows_whose_pictures_cannot_be_read_are_left_out(tmp_path: Path) -> None
     columns = {"text": "text", "image": "image", "sketch": "sketch"}
     decoded = data.pictures({"image_size": 16})(data._read_group(str(source), 0, columns, None))
     assert decoded["text"].to_pylist() == [rows[0]["text"], rows[3]["text"]]
+
+
+def numbers(batches: Iterable[data.Batch]) -> list[list[int]]:
+    return [batch["n"].tolist() for batch in batches]
+
+
+def test_a_pass_is_shuffled_by_itself() -> None:
+    chunks = [{"n": np.arange(10)}, {"n": np.arange(10)}]
+    made = numbers(data.shuffled(chunks, 4, np.random.default_rng(0)))
+    assert [len(b) for b in made] == [4] * 4
+    for one, two in (made[:2], made[2:]):
+        assert len({*one, *two}) == 8  # no row twice
+    assert made[:2] != made[2:]
+    assert sorted(made[0]) != made[0]
+    assert made == numbers(data.shuffled(chunks, 4, np.random.default_rng(0)))
+    assert made != numbers(data.shuffled(chunks, 4, np.random.default_rng(1)))
+
+
+@pytest.mark.parametrize(("rows", "passes"), [(10, 3), (5000, 2), (4096, 2), (4097, 3)])
+def test_batches_are_counted_before_they_are_there(rows: int, passes: int) -> None:
+    size = data.window(rows, 6)
+    every = np.tile(np.arange(rows), passes)
+    chunks = [{"n": every[start : start + size]} for start in range(0, len(every), size)]
+    made = numbers(data.shuffled(chunks, 6, np.random.default_rng(0)))
+    assert len(made) == data.batch_count(rows, passes, 6)
+    assert data.window(rows, 6) <= data.SHUFFLE_ROWS

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.conditions.clip import save as save_clip
-from pipeline.settings import Train
 from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, whole
+from pipeline.train.settings import Train
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
@@ -51,7 +51,7 @@ def model_config(options: Mapping[str, Any], image_size: int, vocabulary: int) -
 
 
 class Alignment:
-    """Stage (train/loop.py) of stage=align."""
+    """Stage (train/stage.py) of stage=align."""
 
     reader = staticmethod(pictures)
     device = "cpu"

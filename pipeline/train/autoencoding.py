@@ -15,8 +15,8 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from pipeline.settings import Train
 from pipeline.train.data import Batch, augment, pictures, to_tensors
+from pipeline.train.settings import Train
 
 DIFFERENCES, MOMENTS = 0.5, 0.1  # weights of the loss terms beside the pixels'
 
@@ -35,7 +35,7 @@ class Reconstruction(nn.Module):
 
 
 class Autoencoding:
-    """Stage (train/loop.py) of stage=autoencode."""
+    """Stage (train/stage.py) of stage=autoencode."""
 
     reader = staticmethod(pictures)
 

@@ -17,17 +17,17 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.conditions.space import DanceSpace
 from pipeline.music import CHANNELS
-from pipeline.settings import Train
 from pipeline.train import dances
 from pipeline.train.alignment import contrastive, recall_at_1
 from pipeline.train.data import Batch, whole
+from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
 
 NOISE = 0.1  # on the music's features, so that no recording is known by heart
 
 
 class DanceAlignment:
-    """Stage (train/loop.py)."""
+    """Stage (train/stage.py)."""
 
     reader = staticmethod(dances.reader)
 

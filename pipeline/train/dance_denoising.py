@@ -7,7 +7,7 @@ last steps are hardly learnt and dances tremble; the other losses min(SNR, MOST_
 that nothing is known.
 
 Options: `space` folder (stage=align_dance), `network` of MotionTransformer, `weights` of the losses, `drop_each` and
-`drop_all` shares.
+`drop_all` shares; `judge` (a folder of stage=align_dance, or null) and `scores` of the dances drawn in validation.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Condition, Conditions, EncoderContext
-from pipeline.conditions.dance import Space, TextEncoder
+from pipeline.conditions.dance import DanceJudge, Space, TextEncoder
 from pipeline.conditions.music import of_features, widths
 from pipeline.models import checkpoint, motion
 from pipeline.models.fusion import Keep
 from pipeline.motion import representation
+from pipeline.motion.drawing import strip
 from pipeline.motion.skeleton import FEET, FPS
-from pipeline.settings import Train
-from pipeline.train import dances
+from pipeline.train import dances, drawing
 from pipeline.train.data import Batch
 from pipeline.train.denoising import draw_keep
+from pipeline.train.settings import Train
+from pipeline.train.stage import Drawn
+from pipeline.train.validation import compared, scored
 
 MODALITIES = ("text", "music")
 MOST_SNR = 9.0
+STRIP = (560, 140)  # pixels of a dance in the picture
 
 
 class DanceDenoising:
-    """Stage (train/loop.py)."""
+    """Stage (train/stage.py)."""
 
     reader = staticmethod(dances.reader)
 
@@ -47,6 +51,8 @@ class DanceDenoising:
         self.frames = int(network.transformer.config.frames)
         self.scheduler = noise_schedule()
         self.alpha_bar = self.scheduler.alphas_cumprod.to(self.device)
+        judge = options["judge"]
+        self.judge = judge and DanceJudge.load(checkpoint.fetch(judge), self.device)
         self.text = TextEncoder.load(EncoderContext("", self.device, shared={"space": space}))
 
     @classmethod
@@ -101,6 +107,18 @@ class DanceDenoising:
             found = self.errors(network, rows, t, keep, torch.Generator().manual_seed(0))
             figures[f"loss_{name}"] = float(found["features"].mean())
         return figures
+
+    @torch.no_grad()
+    def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:
+        """Dances by music and text; in the picture each row's own motion beside its result."""
+        rows = dances.arranged(batch, self.frames, None)
+        shape = (self.frames, representation.WIDTH)
+        x_0 = drawing.draw(drawing.Training(network, shape, self.scheduler.config), self.conditions(rows), steps)
+        results = list(self.transformer.rigid(x_0.float()).cpu().numpy())
+        inputs = {"text": rows.texts, "motion": list(rows.poses.numpy())}
+        found = scored(self.options["scores"], compared(self.judge, "motion", results, inputs))
+        strips = [[strip(p, size=STRIP) for p in pair] for pair in zip(inputs["motion"], results, strict=True)]
+        return Drawn(found, drawing.grid(strips))
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """A whole generator: transformer, adapter, fusion, scheduler, space, model_index.json, checksums."""

@@ -19,8 +19,8 @@ from pipeline.kinds import decode_audio, decode_motion
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS, MusicFeatures
-from pipeline.settings import Train
 from pipeline.train.data import Batch, Reader, whole
+from pipeline.train.settings import Train
 
 TEMPO = 0.2  # motion and music together up to so much faster or slower
 

@@ -4,7 +4,8 @@ What is made of pictures, for the stages that train on them.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,21 @@ from pipeline import media, storage, where
 from pipeline.settings import Input, SettingsError
 from pipeline.storage import Stored
 
-SHUFFLE_ROWS = 4096  # rows among which each worker draws its batches
+SHUFFLE_ROWS = 4096
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
 
-def rows(source: Input, condition: str | None, reader: Reader) -> ray.data.Dataset:
-    """Rows of the input that match `condition`, as a stage's `reader` makes them of its columns, named by role."""
+def rows(source: Input, condition: str | None, reader: Reader, seed: int | None = None) -> ray.data.Dataset:
+    """Rows of the input that match `condition`, as a stage's `reader` makes them of its columns, named by role. They
+    come in the input's order, or its row groups in an order drawn from a seed: the same at every call."""
     groups = [
         {"uri": f.uri, "group": g}
         for f in parquet_files(source)
         for g in range(_parquet(f.uri).metadata.num_row_groups)
     ]
+    if seed is not None:
+        random.Random(seed).shuffle(groups)  # noqa: S311 - no secret
     columns = {role: name for role, name in source.columns.items() if name}
 
     def read(unit: pa.Table) -> pa.Table:
@@ -38,7 +42,25 @@ def rows(source: Input, condition: str | None, reader: Reader) -> ray.data.Datas
         return reader(table)
 
     items = ray.data.from_items(groups, override_num_blocks=len(groups))
-    return items.map_batches(read, batch_size=1, batch_format="pyarrow")
+    dataset = items.map_batches(read, batch_size=1, batch_format="pyarrow")
+    dataset.context.execution_options.preserve_order = True
+    return dataset
+
+
+def count(source: Input, condition: str | None) -> int:
+    """Rows of the input that match `condition`, whether or not they can be read."""
+    expression, needed = where.parse(condition) if condition else (None, ())
+    total = 0
+    for file in parquet_files(source):
+        parquet = _parquet(file.uri)
+        if expression is None:
+            total += parquet.metadata.num_rows
+        else:
+            total += sum(
+                len(parquet.read_row_group(g, columns=[*needed]).filter(expression))
+                for g in range(parquet.num_row_groups)
+            )
+    return total
 
 
 def whole(source: Input, condition: str | None, roles: Sequence[str]) -> pa.Table:
@@ -100,16 +122,36 @@ def _picture(decode: Callable[[bytes, media.Bounds], media.Pixels], value: Any, 
         return None
 
 
-def batches(shard: Any, batch_size: int, passes: int, seed: int) -> Iterator[Batch]:
-    """Shuffled batches of one epoch, `passes` times over the shard; the last, smaller batch is dropped."""
-    for index in range(passes):
-        yield from shard.iter_batches(
-            batch_size=batch_size,
-            batch_format="numpy",
-            drop_last=True,
-            local_shuffle_buffer_size=max(SHUFFLE_ROWS, batch_size),
-            local_shuffle_seed=seed * 1_000_003 + index,
-        )
+def passes(rows: ray.data.Dataset, count: int) -> ray.data.Dataset:
+    """The rows several times over, as one data set: Ray Data takes seconds to begin, which is not done in each pass."""
+    return rows.union(*[rows] * (count - 1)) if count > 1 else rows
+
+
+def window(rows: int, batch_size: int) -> int:
+    """Rows among which a worker draws its batches that has so many in a pass: all of them, so that none comes twice
+    in a batch, or of a larger set about SHUFFLE_ROWS."""
+    return rows if rows <= SHUFFLE_ROWS else max(1, SHUFFLE_ROWS // batch_size) * batch_size
+
+
+def batch_count(rows: int, count: int, batch_size: int) -> int:
+    """Batches that `batches` makes of `count` passes over a worker's rows."""
+    whole_passes = window(rows, batch_size) == rows
+    return count * (rows // batch_size) if whole_passes else count * rows // batch_size
+
+
+def batches(shard: Any, batch_size: int, rows: int, seed: int) -> Iterator[Batch]:
+    """Shuffled batches of a worker's shard, of which `rows` are one pass."""
+    chunks = shard.iter_batches(batch_size=window(rows, batch_size), batch_format="numpy")
+    return shuffled(chunks, batch_size, np.random.default_rng(seed))
+
+
+def shuffled(chunks: Iterable[Batch], batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Whole batches of the rows of each chunk in random order; what is left of it is dropped."""
+    for chunk in chunks:
+        order = rng.permutation(len(next(iter(chunk.values()))))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            chosen = order[start : start + batch_size]
+            yield {name: values[chosen] for name, values in chunk.items()}
 
 
 def to_tensors(batch: Batch, device: str = "cpu") -> tuple[Tensor, Tensor]:

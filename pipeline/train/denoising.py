@@ -5,7 +5,7 @@ dropped alone, and all of them together, in a share of the rows, so that the net
 subset (`keep`).
 
 Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py), `channels` of the UNet's levels, `drop_each` and
-`drop_all` shares.
+`drop_all` shares; `judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Conditions, EncoderContext
-from pipeline.conditions.clip import Clip, TextEncoder
+from pipeline.conditions.clip import Clip, ClipJudge, TextEncoder
 from pipeline.conditions.sketch import SketchEncoder
+from pipeline.media import Pixels
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
-from pipeline.settings import Train
+from pipeline.train import drawing
 from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors
+from pipeline.train.settings import Train
+from pipeline.train.stage import Drawn
+from pipeline.train.validation import compared, scored
 
 MODALITIES = ("text", "sketch")
 
 
 class Denoising:
-    """Stage (train/loop.py) of stage=denoise."""
+    """Stage (train/stage.py) of stage=denoise."""
 
     reader = staticmethod(pictures)
 
@@ -42,6 +46,8 @@ class Denoising:
         self.vae = vae.to(self.device).eval().requires_grad_(False)
         self.scheduler = noise_schedule()
         self.alpha_bar = self.scheduler.alphas_cumprod.to(self.device)
+        judge = options["judge"]
+        self.judge = judge and ClipJudge.load(str(checkpoint.fetch(judge)), self.device)
         context = EncoderContext("", self.device, {"clip": clip})
         self.text, self.sketch = TextEncoder(clip, options["text_tokens"]), SketchEncoder.load(context)
 
@@ -96,12 +102,34 @@ class Denoising:
             )
         return figures
 
+    @torch.no_grad()
+    def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:
+        """Pictures by text and sketch; in the grid sketches, results and the rows' own pictures."""
+        pictures, sketches = to_tensors(batch, self.device)
+        conditions = self.conditions(list(batch["text"]), sketches)
+        side = sketches.shape[-1] // 4
+        shape = (self.vae.config.latent_channels, side, side)
+        x_0 = drawing.draw(drawing.Training(network, shape, self.scheduler.config), conditions, steps)
+        results = list(pixels(image.decode(self.vae, x_0)))
+        inputs = {
+            "text": list(batch["text"]),
+            "sketch": list(pixels(sketches)[..., 0]),
+            "image": list(pixels(pictures)),
+        }
+        found = scored(self.options["scores"], compared(self.judge, "image", results, inputs))
+        return Drawn(found, drawing.grid([inputs["sketch"], results, inputs["image"]]))
+
     def save(self, network: nn.Module, folder: Path) -> None:
         """A whole generator: unet, adapter, fusion, vae, scheduler, clip, model_index.json, checksums."""
         parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
         clip, vae = (checkpoint.fetch(self.options[name]) for name in ("clip", "vae"))
         parts["scheduler"] = self.scheduler
         checkpoint.save_generator(folder, parts, {"clip": clip, "vae": vae}, text_tokens=self.options["text_tokens"])
+
+
+def pixels(pictures: Tensor) -> Pixels:
+    """[B, S, S, C] of pictures [B, C, S, S] in [0, 1]."""
+    return (pictures * 255).round().nan_to_num().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def draw_keep(modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator) -> Keep:

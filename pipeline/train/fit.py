@@ -1,29 +1,28 @@
 """A training run from its settings: data, workers, checkpoints, progress, and the model at the end."""
 
-import contextlib
 import dataclasses
 import json
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 from pyarrow.fs import FSSpecHandler, PyFileSystem
+from ray.data import ExecutionOptions
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from pipeline import cluster, storage
 from pipeline.models import checkpoint
-from pipeline.settings import RunError, SettingsError, Train, resolve
-from pipeline.train import loop
-from pipeline.train.data import rows
+from pipeline.settings import RunError, SettingsError, resolve
+from pipeline.train import data, loop
+from pipeline.train.follow import following
+from pipeline.train.schedule import schedule
+from pipeline.train.settings import Train, check
+from pipeline.train.steps import epoch_steps
+from pipeline.train.trackers import maker
 
-PRECISIONS = ("float32", "bfloat16")
-DTYPES = ("float32", "float16", "bfloat16")
 FIXED = ("stage", "input", "train_where", "val_where", "seed", "save_dtype")  # what one output has one of
 
 
@@ -35,49 +34,11 @@ class Log(UserCallback):
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002
         """Called when all workers have reported; the first of them is the one that validates."""
+        if "epoch" not in metrics[0]:  # a checkpoint within an epoch
+            return
         name = f"{int(metrics[0]['epoch']):05d}.json"
-        storage.put(storage.join(self.output, "log", name), json.dumps(metrics[0]).encode())
-
-
-@contextlib.contextmanager
-def progress(output: str, epochs: int) -> Iterator[None]:
-    """One line per epoch on stderr, with the time that is left, while the block runs."""
-    over = threading.Event()
-    thread = threading.Thread(target=_follow, args=(output, epochs, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _follow(output: str, epochs: int, over: threading.Event) -> None:
-    log = storage.join(output, "log")
-    shown = {entry.uri for entry in storage.list_objects(log)}
-    began, count, last = time.monotonic(), 0, False
-    while not last:
-        last = over.wait(2.0)
-        for entry in storage.list_objects(log, ".json"):
-            if entry.uri in shown:
-                continue
-            shown.add(entry.uri)
-            count += 1
-            figures = storage.read_json(entry.uri)
-            left = (time.monotonic() - began) / count * (epochs - figures["epoch"])
-            values = " ".join(f"{k}={v:.4g}" for k, v in figures.items() if k != "epoch")
-            print(f"epoch {figures['epoch']}/{epochs} {values} left={left:.0f}s", file=sys.stderr, flush=True)
-
-
-def check(settings: Train) -> None:
-    """Raises SettingsError for the first setting that cannot be used."""
-    if settings.optimiser.precision not in PRECISIONS:
-        raise SettingsError(f"optimiser.precision must be one of {', '.join(PRECISIONS)}")
-    if settings.save_dtype not in DTYPES:
-        raise SettingsError(f"save_dtype must be one of {', '.join(DTYPES)}")
-    for group, key in (("workers", "count"), ("optimiser", "epochs"), ("optimiser", "batch_size")):
-        if getattr(getattr(settings, group), key) < 1:
-            raise SettingsError(f"{group}.{key} must be at least 1")
+        figures = {**metrics[0], "seconds": time.time()}
+        storage.put(storage.join(self.output, "log", name), json.dumps(figures).encode())
 
 
 def _refuse_another(settings: Train) -> None:
@@ -98,11 +59,14 @@ def fit(settings: Train) -> str:
     """Train, or go on with a training that was interrupted or should go further; returns the folder (or URI) of the
     trained model."""
     check(settings)
+    schedule(settings.optimiser.schedule)
+    makers = [maker(name) for name in settings.log.to]
     _refuse_another(settings)
     target, done = (storage.join(settings.output, name) for name in ("model", "done.json"))
     if storage.stat_or_none(done) and storage.read_json(done)["epochs"] >= settings.optimiser.epochs:
         return target
-    with cluster.connected(settings.cluster), progress(settings.output, settings.optimiser.epochs):
+    kept = [make(settings.output, dataclasses.asdict(settings)) for make in makers]
+    with cluster.connected(settings.cluster), following(settings.output, settings.optimiser.epochs, kept):
         try:
             result = _trainer(settings).fit()
         except (*cluster.faults(), ray.train.TrainingFailedError) as error:
@@ -116,19 +80,25 @@ def fit(settings: Train) -> str:
 def _trainer(settings: Train) -> TorchTrainer:
     options, workers = settings.optimiser, settings.workers
     reader = resolve(settings.stage.factory).reader(settings.stage.options)
-    train = rows(settings.input, settings.train_where, reader).materialize()
-    val = rows(settings.input, settings.val_where, reader).materialize()
-    per_worker = train.count() // workers.count
-    steps = options.epochs * options.passes * (per_worker // options.batch_size)
-    if not steps:
-        raise SettingsError(f"{per_worker} rows per worker do not fill one batch of {options.batch_size}")
+    train = data.rows(settings.input, settings.train_where, reader, seed=settings.seed)
+    val = data.rows(settings.input, settings.val_where, reader).materialize()
+    if workers.cache:
+        train = train.materialize()
+    rows = train.count() if workers.cache else data.count(settings.input, settings.train_where)
+    own = rows // workers.count
+    if not epoch_steps(options, own):
+        raise SettingsError(
+            f"{own} rows per worker do not fill one step of {options.accumulate} x {options.batch_size}"
+        )
     fs, path = storage.filesystem(settings.output)
     return TorchTrainer(
         loop.worker,
-        train_loop_config={"settings": dataclasses.asdict(settings), "total_steps": steps},
+        train_loop_config={"settings": dataclasses.asdict(settings), "rows": own},
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
-        datasets={"train": train, "val": val},
-        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        datasets={"train": data.passes(train, options.passes), "val": val},
+        dataset_config=ray.train.DataConfig(
+            datasets_to_split=["train"], execution_options=ExecutionOptions(preserve_order=True)
+        ),
         run_config=RunConfig(
             name="checkpoints",
             storage_path=path,

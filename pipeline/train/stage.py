@@ -1,0 +1,53 @@
+"""What is particular to one kind of training, and all that a new one has to say."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.media import Pixels
+from pipeline.train.data import Batch, Reader
+from pipeline.train.settings import Train
+
+
+class Stage(Protocol):
+    """One kind of training: what a step is and what its loss is. The loop (loop.py) is the same for all."""
+
+    network: nn.Module
+
+    @staticmethod
+    def reader(options: Mapping[str, Any]) -> Reader:
+        """What is made of the input's rows before they become batches."""
+
+    @classmethod
+    def create(cls, settings: Train, device: str) -> Self:
+        """The stage with a freshly initialised network, equal on every worker; all else that it needs on `device`."""
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Mean loss of one batch. `network` is `self.network`, wrapped for data parallelism."""
+
+    def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
+        """Figures on held-out rows, averaged over batches by the loop."""
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """Write the (averaged) network as a diffusers or open_clip folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What a stage's network makes of some held-out rows at present."""
+
+    figures: dict[str, float]  # scores, averaged over the rows
+    picture: Pixels  # [H, W, 3] the results beside what they were made from, for a person to look at
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A stage whose network can be asked for results, to be scored and looked at while it trains."""
+
+    def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:
+        """One result for each row of a batch, from noise that is the same at every call; the network is called by
+        its forward alone."""

@@ -1,0 +1,56 @@
+"""Steps of a training: the gradient of one or several batches, clipped, and what is done with it."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.train import parallel
+from pipeline.train.data import Batch, batch_count
+from pipeline.train.schedule import learning_rate
+from pipeline.train.settings import Optimiser
+from pipeline.train.stage import Stage
+from pipeline.train.state import State
+
+
+class Trainer:
+    """A stage's network in training on this worker. `network` is that of `state` as parallel.py wraps it."""
+
+    def __init__(self, stage: Stage, network: nn.Module, state: State, options: Optimiser, total: int) -> None:
+        self.stage, self.network, self.state = stage, network, state
+        self.options, self.total = options, total
+        self.device = state.parameters[0].device.type
+        self.mixed = options.precision == "bfloat16"
+
+    def step(self, batches: list[Batch], generator: torch.Generator) -> Tensor:
+        """One step on the rows of some batches of one size; gives [2]: mean loss, length of the gradient."""
+        for group in self.state.optimiser.param_groups:
+            group["lr"] = self.rate
+        losses = []
+        for index, batch in enumerate(batches, 1):
+            with parallel.synchronised(self.network, last=index == len(batches)):
+                with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
+                    loss = self.stage.loss(self.network, batch, generator) / len(batches)
+                loss.backward()
+            losses.append(loss.detach())
+        norm = nn.utils.clip_grad_norm_(self.state.parameters, self.options.clip_norm)
+        self.state.advance()
+        return torch.stack([torch.stack(losses).sum(), parallel.whole(norm)])
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return learning_rate(self.options, self.state.position.step, self.total)
+
+
+def epoch_steps(options: Optimiser, rows: int) -> int:
+    """Steps of an epoch for workers with so many rows each."""
+    return batch_count(rows, options.passes, options.batch_size) // options.accumulate
+
+
+def grouped(batches: Iterable[Batch], count: int) -> Iterator[list[Batch]]:
+    """The batches of each step; the last, smaller group is dropped."""
+    iterator = iter(batches)
+    while len(group := list(itertools.islice(iterator, count))) == count:
+        yield group
