@@ -19,8 +19,8 @@ from ray.train.torch import TorchTrainer
 from pipeline import cluster, storage
 from pipeline.models import checkpoint
 from pipeline.settings import RunError, SettingsError, Train, resolve
-from pipeline.train import loop
-from pipeline.train.data import rows
+from pipeline.train import data, loop
+from pipeline.train.data import Reader, rows
 
 PRECISIONS = ("float32", "bfloat16")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -98,13 +98,16 @@ def fit(settings: Train) -> str:
     """Train, or go on with a training that was interrupted or should go further; returns the folder (or URI) of the
     trained model."""
     check(settings)
+    reader: Reader = resolve(settings.stage.factory).reader(settings.stage.options)
+    for condition in (settings.train_where, settings.val_where):
+        data.check(settings.input, condition, reader)
     _refuse_another(settings)
     target, done = (storage.join(settings.output, name) for name in ("model", "done.json"))
     if storage.stat_or_none(done) and storage.read_json(done)["epochs"] >= settings.optimiser.epochs:
         return target
     with cluster.connected(settings.cluster), progress(settings.output, settings.optimiser.epochs):
         try:
-            result = _trainer(settings).fit()
+            result = _trainer(settings, reader).fit()
         except (*cluster.faults(), ray.train.TrainingFailedError) as error:
             raise RunError(f"{cluster.cause(error)}; the same command goes on from the last checkpoint") from error
         with result.checkpoint.as_directory() as folder:
@@ -113,9 +116,8 @@ def fit(settings: Train) -> str:
     return target
 
 
-def _trainer(settings: Train) -> TorchTrainer:
+def _trainer(settings: Train, reader: Reader) -> TorchTrainer:
     options, workers = settings.optimiser, settings.workers
-    reader = resolve(settings.stage.factory).reader(settings.stage.options)
     train = rows(settings.input, settings.train_where, reader).materialize()
     val = rows(settings.input, settings.val_where, reader).materialize()
     per_worker = train.count() // workers.count
