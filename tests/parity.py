@@ -164,6 +164,9 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
         parts[cls] = loaded[0] if len(loaded) == 1 else several(loaded)
     pipe = getattr(diffusers, case.pipeline).from_pretrained(own.folder, **parts, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
+    for path, scale in own.loras:
+        pipe.load_lora_weights(path)
+        pipe.fuse_lora(lora_scale=scale)
     pipe.scheduler = make_scheduler(scheduler, dict(pipe.scheduler.config))
     denoiser = backend(case.family, own)
     noise = initial_noise(generators(SEEDS), denoiser.latent_shape)
