@@ -16,6 +16,7 @@ from pipeline.settings import Optimiser, SettingsError
 from pipeline.train import base, data
 from pipeline.train.finetuning import Finetuning
 from pipeline.train.loop import State
+from pipeline.train.tuned import Tuned
 from tests import parity
 from tests.finetuned import FAMILIES, TRAINED, batch, learn, settings, stage
 from tests.parity import Case
@@ -98,7 +99,9 @@ def test_it_learns_and_is_read_by_diffusers_and_by_us(
 def test_only_what_is_trained_is_averaged_and_kept(family: str, kind: str, tmp_path: Path) -> None:
     made, rows = stage(family, kind), batch()
     state = State(made.network, OPTIONS)
-    start = asked(made.network, rows, made)
+    copied, start = state.average.module, asked(made.network, rows, made)
+    assert isinstance(copied, Tuned)
+    assert copied.backend is made.backend  # what is frozen is there once
     for _ in range(2):
         learn(made, rows, 2)
         state.average.update_parameters(state.network)
@@ -217,3 +220,14 @@ def test_layers_that_are_not_there_are_named() -> None:
 def test_a_relative_checkpoint_is_made_absolute() -> None:
     given = settings("flux", "lora", "input.path=rows.parquet", "stage.options.model=models/flux")
     assert absolute(given).stage.options["model"] == str(Path.cwd() / "models/flux")
+
+
+@pytest.mark.parametrize(("family", "kind"), [("stable_diffusion", "lora"), ("stable_diffusion_3", "controlnet")])
+def test_it_trains_data_parallel(family: str, kind: str, tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    made = stage(family, kind)
+    wrapped = torch.nn.parallel.DistributedDataParallel(made.network)
+    for _ in range(2):  # the second step is refused if the first left a gradient out
+        made.loss(wrapped, batch(), torch.Generator().manual_seed(0)).backward()
+    torch.distributed.destroy_process_group()
+    assert all(weight.grad is not None for weight in made.network.parameters())
