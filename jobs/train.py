@@ -8,12 +8,12 @@ from pipeline.train.settings import Train
 
 
 def absolute(settings: Train) -> Train:
-    """Relative local paths from here, the output and what other trainings made from where they last: workers have
+    """Relative local paths from here, the output and models from where they last: workers have
     working directories of their own."""
     paths = {
         k: storage.absolute(v, output_root())
         for k, v in settings.stage.options.items()
-        if k in ("clip", "vae", "space", "judge") and v is not None
+        if k in ("clip", "vae", "space", "judge", "model") and v is not None
     }
     return dataclasses.replace(
         settings,

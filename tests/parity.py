@@ -164,6 +164,8 @@ def theirs(case: Case, scheduler: str) -> tuple[list[Step], Tensor]:
         parts[cls] = loaded[0] if len(loaded) == 1 else several(loaded)
     pipe = getattr(diffusers, case.pipeline).from_pretrained(own.folder, **parts, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
+    for path, _ in own.loras:
+        pipe.load_lora_weights(path)
     pipe.scheduler = make_scheduler(scheduler, dict(pipe.scheduler.config))
     denoiser = backend(case.family, own)
     noise = initial_noise(generators(SEEDS), denoiser.latent_shape)
@@ -184,10 +186,8 @@ def _class(case: Case) -> str:
 def _arguments(case: Case, noise: Tensor) -> dict[str, Any]:
     given: dict[str, Any] = {"prompt": PROMPTS, "negative_prompt": ["blurry"] * 2, "num_inference_steps": STEPS}
     given |= {"output_type": "latent"}
-    if case.edits != "strength":
-        given["latents"] = noise
-    if not case.edits:
-        given |= {"height": published.SIDE, "width": published.SIDE}
+    given |= {} if case.edits == "strength" else {"latents": noise}
+    given |= {} if case.edits else {"height": published.SIDE, "width": published.SIDE}
     if case.family == "flux":
         given |= {"latents": pack(noise), "true_cfg_scale": case.scale, "guidance_scale": 3.5}
     else:

@@ -4,7 +4,6 @@ backend makes of it what its network wants, once per batch (diffusion/families).
 Option of the task: `size`, pixels along a side (null: what the checkpoint was trained for).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,13 +11,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from pipeline import storage
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.media import Pixels, as_rgb, fit
 from pipeline.settings import SettingsError
 
 
-def side(folder: Path, options: Mapping[str, Any]) -> int:
-    """Pixels along a side of a checkpoint's pictures: the option `size`, or what it was trained for."""
+def side(folder: Path | str, options: Mapping[str, Any]) -> int:
+    """Pixels along a side of the pictures of a checkpoint (folder or URI): the option `size`, or as it was trained."""
     if options.get("size"):
         return int(options["size"])
     for part in ("unet", "transformer"):
@@ -27,16 +27,16 @@ def side(folder: Path, options: Mapping[str, Any]) -> int:
     raise SettingsError(f"{folder} does not say how large its pictures are; give task.options.size=")
 
 
-def latent_scale(folder: Path) -> int:
+def latent_scale(folder: Path | str) -> int:
     """Pixels along a side for each latent of the checkpoint's autoencoder."""
     config = _config(folder, "vae")
     levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
     return int(2 ** (len(levels) - 1))
 
 
-def _config(folder: Path, part: str) -> dict[str, Any]:
-    path = folder / part / "config.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+def _config(folder: Path | str, part: str) -> dict[str, Any]:
+    uri = storage.join(str(folder), part, "config.json")
+    return dict(storage.read_json(uri)) if storage.stat_or_none(uri) else {}
 
 
 class Grey:

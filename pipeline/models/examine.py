@@ -53,9 +53,13 @@ def _family_problems(settings: Generate, published: str | None) -> Iterator[str]
         if "checkpoints" in options:
             yield f"model.path={path} is of family=own (its {INDEX} names no pipeline)"
     elif published not in (options.get("checkpoints", [None]) or [published]):
-        runs = {name: choice("family", name).get("task.options.checkpoints", []) for name in names("family")}
-        family = next((name for name, classes in runs.items() if published in classes), "pipeline")
-        yield f"model.path={path} is a {published}: take family={family}"
+        yield f"model.path={path} is a {published}: take family={family_of(published)}"
+
+
+def family_of(published: str) -> str:
+    """The family that runs checkpoints of this pipeline."""
+    runs = {name: choice("family", name).get("task.options.checkpoints", []) for name in names("family")}
+    return next((name for name, classes in runs.items() if published in classes), "pipeline")
 
 
 def _argument_problems(options: Mapping[str, Any], published: str) -> Iterator[str]:

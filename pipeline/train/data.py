@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from pipeline import media, storage, where
 from pipeline.settings import Input, SettingsError
+from pipeline.sources import check_columns
 from pipeline.storage import Stored
 
 SHUFFLE_ROWS = 4096
@@ -71,6 +72,15 @@ def whole(source: Input, condition: str | None, roles: Sequence[str]) -> pa.Tabl
         for file in parquet_files(source)
         for group in range(_parquet(file.uri).metadata.num_row_groups)
     )
+
+
+def check(source: Input, condition: str | None, reader: Reader) -> None:
+    """Raises SettingsError for a column that the input lacks, or that the reader cannot do without."""
+    uri = parquet_files(source)[0].uri
+    there = _parquet(uri).schema_arrow
+    check_columns(source, uri, there, condition)
+    nothing = there.empty_table()
+    reader(pa.table({role: nothing[name] for role, name in source.columns.items() if name}))
 
 
 def parquet_files(source: Input) -> list[Stored]:
@@ -156,10 +166,15 @@ def shuffled(chunks: Iterable[Batch], batch_size: int, rng: np.random.Generator)
 
 def to_tensors(batch: Batch, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """(image [B, 3, S, S], sketch [B, 1, S, S]) of a batch, in [0, 1], on a device."""
-    sketch = _pixels(batch["sketch"])
-    size = round((sketch.numel() / len(batch["sketch"])) ** 0.5)
-    image = _pixels(batch["image"]).view(-1, size, size, 3).permute(0, 3, 1, 2)
-    return image.to(device), sketch.view(-1, 1, size, size).to(device)
+    image = colours(batch["image"])
+    return image.to(device), _pixels(batch["sketch"]).view(-1, 1, *image.shape[2:]).to(device)
+
+
+def colours(column: Any) -> Tensor:
+    """Pictures [B, 3, S, S] in [0, 1] of a column of raw pixels."""
+    pixels = _pixels(column)
+    size = round((pixels.numel() / len(column) / 3) ** 0.5)
+    return pixels.view(-1, size, size, 3).permute(0, 3, 1, 2)
 
 
 def _pixels(column: Any) -> Tensor:

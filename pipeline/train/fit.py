@@ -17,6 +17,7 @@ from pipeline import cluster, storage
 from pipeline.models import checkpoint
 from pipeline.settings import RunError, SettingsError, resolve
 from pipeline.train import data, loop
+from pipeline.train.data import Reader
 from pipeline.train.follow import following
 from pipeline.train.schedule import schedule
 from pipeline.train.settings import Train, check
@@ -61,6 +62,9 @@ def fit(settings: Train) -> str:
     check(settings)
     schedule(settings.optimiser.schedule)
     makers = [maker(name) for name in settings.log.to]
+    reader: Reader = resolve(settings.stage.factory).reader(settings.stage.options)
+    for condition in (settings.train_where, settings.val_where):
+        data.check(settings.input, condition, reader)
     _refuse_another(settings)
     target, done = (storage.join(settings.output, name) for name in ("model", "done.json"))
     if storage.stat_or_none(done) and storage.read_json(done)["epochs"] >= settings.optimiser.epochs:
@@ -68,7 +72,7 @@ def fit(settings: Train) -> str:
     kept = [make(settings.output, dataclasses.asdict(settings)) for make in makers]
     with cluster.connected(settings.cluster), following(settings.output, settings.optimiser.epochs, kept):
         try:
-            result = _trainer(settings).fit()
+            result = _trainer(settings, reader).fit()
         except (*cluster.faults(), ray.train.TrainingFailedError) as error:
             raise RunError(f"{cluster.cause(error)}; the same command goes on from the last checkpoint") from error
         with result.checkpoint.as_directory() as folder:
@@ -77,9 +81,8 @@ def fit(settings: Train) -> str:
     return target
 
 
-def _trainer(settings: Train) -> TorchTrainer:
+def _trainer(settings: Train, reader: Reader) -> TorchTrainer:
     options, workers = settings.optimiser, settings.workers
-    reader = resolve(settings.stage.factory).reader(settings.stage.options)
     train = data.rows(settings.input, settings.train_where, reader, seed=settings.seed)
     val = data.rows(settings.input, settings.val_where, reader).materialize()
     if workers.cache:
