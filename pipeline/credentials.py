@@ -13,11 +13,8 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from pipeline.media import FORMATS, MediaError
-from pipeline.settings import Task
 
-# https://cv.iptc.org/newscodes/digitalsourcetype
-MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 TOOL = "batch-diffusion"
 MOST = 65_536  # bytes of a packet that is read
 SPACES = {
@@ -34,12 +31,7 @@ def _name(space: str, tag: str) -> str:
     return f"{{{SPACES[space]}}}{tag}"
 
 
-def source_type(task: Task) -> str:
-    """IPTC's word for a task's results: edited, if the task needs a picture that it changes, else made."""
-    return EDITED if "image" in {task.roles[role] for role in task.required} else MADE
-
-
-def packet(facts: Mapping[str, Any], source: str = MADE) -> bytes:
+def packet(facts: Mapping[str, Any]) -> bytes:
     """The packet of one row; `facts` is what JSON can say, the same bytes for the same facts."""
     for prefix, uri in SPACES.items():
         ElementTree.register_namespace(prefix, uri)
@@ -47,8 +39,8 @@ def packet(facts: Mapping[str, Any], source: str = MADE) -> bytes:
     about = ElementTree.SubElement(
         ElementTree.SubElement(root, _name("rdf", "RDF")), _name("rdf", "Description"), {_name("rdf", "about"): ""}
     )
-    own = json.dumps(facts, sort_keys=True)  # ASCII: no character that XML forbids
-    said = {("Iptc4xmpExt", "DigitalSourceType"): source, ("xmp", "CreatorTool"): TOOL, ("bd", "provenance"): own}
+    own = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    said = {("Iptc4xmpExt", "DigitalSourceType"): SOURCE_TYPE, ("xmp", "CreatorTool"): TOOL, ("bd", "provenance"): own}
     for (space, tag), text in said.items():
         ElementTree.SubElement(about, _name(space, tag)).text = text
     return f"{BEGIN}{ElementTree.tostring(root, encoding='unicode')}{END}".encode()

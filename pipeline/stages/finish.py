@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline import ledger, results, schema
 from pipeline.cells import Cell
-from pipeline.credentials import packet, source_type
+from pipeline.credentials import packet
 from pipeline.kinds import KINDS, judged
 from pipeline.results import Result
 from pipeline.schema import Error
@@ -60,7 +60,7 @@ class Finish:
             result: dict[str, Any] | None = None
             made = self._made(row["cell"])
             if errors[i] is None:
-                xmp = self._credentials({**{name: row[name] for name in PLANNED}, **made})
+                xmp = packet({**{name: row[name] for name in PLANNED}, **made}) if self.settings.metadata else b""
                 work = functools.partial(self._result, values[i], embeddings[i], inputs, xmp)
                 result, errors[i] = attempt("score", "", work)
             status = {"status": "failed" if errors[i] else "ok", "error": errors[i]}
@@ -87,10 +87,6 @@ class Finish:
         values = [(r.get("scores") or {}).get(name.removeprefix("-")) for r in rows]
         signed = [None if v is None else sign * v for v in values]
         return select(self.settings.select, [r["source_id"] for r in rows], signed, [r["status"] == "ok" for r in rows])
-
-    def _credentials(self, facts: Mapping[str, Any]) -> bytes:
-        """What a picture says of itself; nothing where that is not asked for."""
-        return packet(facts, source_type(self.task)) if self.settings.metadata else b""
 
     def _made(self, cell: str) -> dict[str, Any]:
         """Columns that say how the row came about."""
