@@ -22,12 +22,7 @@ NO_CREATE_ONLY = (
 )
 
 # What an identity knows by content alone -> the key that says where it is.
-PATHS = {
-    "model.model": "model.path",
-    "model.language": "enrich.model",
-    "model.template": "enrich.template",
-    "model.safety": "safety.classifier",
-}
+PATHS = {"model.model": "model.path", "model.language": "enrich.model", "model.template": "enrich.template"}
 
 
 def adopt_or_make(settings: Generate, weights: Sequence[Weights]) -> Plan:
@@ -79,7 +74,6 @@ def _places(settings: Generate) -> dict[str, Any]:
     found = {f"model.{key}": model[key] for key in ("adapters", "loras", "vae", "trust_pickle")}
     if settings.enrich.model is not None:
         found |= {f"enrich.{key}": enrich[key] for key in ("model", "endpoint", "template")}
-    found["safety.classifier"] = settings.safety.classifier
     return {key: value for key, value in found.items() if value}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import enrichment, language, results, safety, schema
+from pipeline import enrichment, language, results, schema
 from pipeline.cells import cells
 from pipeline.diffusion.schedulers import scheduler_class
 from pipeline.kinds import KINDS
@@ -38,7 +38,6 @@ def _problems(settings: Generate) -> Iterator[str]:
     yield from _model_problems(settings)
     yield from _hold_problems(settings.task.options.get("hold"))
     yield from _keep_problems(settings)
-    yield from _picture_problems(settings)
     yield from language.problems(settings.enrich, settings.num_samples)
     if settings.enrich.model is not None and enrichment.text_role(settings.task) is None:
         yield f"enrich.model is given, but no condition of task={settings.task.name} is text"
@@ -47,14 +46,6 @@ def _problems(settings: Generate) -> Iterator[str]:
     for key, values in settings.sweep.items():
         if not values:
             yield f"sweep.{key} needs at least one value"
-
-
-def _picture_problems(settings: Generate) -> Iterator[str]:
-    """What can be done with pictures alone."""
-    yield from safety.problems(settings.safety)
-    asked = {"metadata": settings.metadata, "safety.classifier": settings.safety.classifier is not None}
-    for key in [key for key, wanted in asked.items() if wanted and results.of(settings.task).kind != "image"]:
-        yield f"{key} is for pictures, but task={settings.task.name} makes none"
 
 
 def _ranges(settings: Generate) -> Iterator[str]:
@@ -113,7 +104,6 @@ def _is_span(span: Any) -> bool:
 def _keep_problems(settings: Generate) -> Iterator[str]:
     taken = schema.output(results.of(settings.task).fields, schema.Names([], [], [], [], []), 1).names
     taken += [field.name for field in schema.TEXTS] if settings.enrich.model is not None else []
-    taken += [field.name for field in schema.SAFETY] if settings.safety.classifier is not None else []
     for name in settings.input.keep:
         if name in taken:
             yield f"input.keep={name}: the output has a column of that name already"

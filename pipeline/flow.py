@@ -1,4 +1,4 @@
-"""The run as one Ray Data expression: shards -> load (-> enrich) -> encode -> sample (and judge) -> finish and put.
+"""The run as one Ray Data expression: shards -> load (-> enrich) -> encode -> sample -> finish and put.
 
 One shard is one block from the first stage to the last: `from_items` with as many blocks as shards, whole
 blocks as batches, and no target size at which Ray would cut them.
@@ -19,7 +19,6 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.language import Enrich
 from pipeline.patience import patiently
-from pipeline.safety import Safety
 from pipeline.settings import Actors, SettingsError, resolve
 from pipeline.stages import Job
 from pipeline.stages.guard import Guard
@@ -75,18 +74,17 @@ def execute(job: Job, shards: Sequence[int], pools: Pools) -> Iterator[dict[str,
         yield from _wave(job, shards[start : start + WAVE_SHARDS], pools).iter_rows()
 
 
-def make_pools(actors: Actors, enrich: Enrich, safety: Safety) -> Pools:
+def make_pools(actors: Actors, enrich: Enrich) -> Pools:
     """The pools of a run, with as many samplers as the cluster has room for if the settings do not say."""
     most = actors.max_samplers or actors.samplers or None
     share = actors.gpus_per_enricher if enrich.local else 0.0
     enriching: Pools = {("enrich:Enrich",): Pool(actors.enrichers, actors.enrichers, gpus=share)}
-    judged = ("safe:Safe",) if safety.classifier is not None else ()
     taken = math.ceil(share * actors.enrichers)
     return {
         ("load:Load",): Pool(1, 1),
         **(enriching if enrich.model is not None else {}),
         ("encode:Encode",): Pool(actors.encoders, actors.encoders, gpus=actors.gpus_per_encoder),
-        ("sample:Sample", *judged): Pool(sized(actors, taken), most, SAMPLER_CPUS, actors.gpus_per_sampler),
+        ("sample:Sample",): Pool(sized(actors, taken), most, SAMPLER_CPUS, actors.gpus_per_sampler),
         ("finish:Finish", "put:Put"): Pool(actors.finishers, actors.finishers),
     }
 

@@ -14,7 +14,7 @@ from pipeline.adopt import adopt_or_make
 from pipeline.cells import variants
 from pipeline.checks import check
 from pipeline.ledger import Plan
-from pipeline.models import checkpoint, classifier, files
+from pipeline.models import checkpoint, files
 from pipeline.models.examine import examine
 from pipeline.plan import Weights
 from pipeline.settings import Generate, RunError, SettingsError
@@ -59,7 +59,7 @@ def _retry_failed(output: str) -> None:
 def fingerprints(settings: Generate) -> tuple[Weights, ...]:
     """Content hashes of the folders of each model. Raises SettingsError if a part of a generator is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
-    others = {**enrichment.weights(settings.enrich), **classifier.weights(settings.safety)}
+    language = enrichment.weights(settings.enrich)
     found = []
     for own in variants(settings):
         if part := checkpoint.part_with(own.model.path, settings.model.judge):
@@ -67,7 +67,7 @@ def fingerprints(settings: Generate) -> tuple[Weights, ...]:
                 f"model.judge={settings.model.judge} is a part of the generator {own.model.path} ({part}/), which may "
                 "not mark its own work; take another"
             )
-        found.append({**files.fingerprints(own.model), "judge": judge, **others})
+        found.append({**files.fingerprints(own.model), "judge": judge, **language})
     return tuple(found)
 
 
@@ -108,7 +108,7 @@ def _shards(
 
     with cluster.connected(settings.cluster):
         _refuse_local_paths(settings, flow.nodes())
-        pools = flow.make_pools(settings.actors, settings.enrich, settings.safety)
+        pools = flow.make_pools(settings.actors, settings.enrich)
         try:
             with progress.watching(lambda: _waiting(flow.homeless(pools))):
                 for number, (own, hashes) in enumerate(zip(variants(settings), weights, strict=True)):
@@ -153,8 +153,6 @@ def _refuse_local_paths(settings: Generate, nodes: int) -> None:
         paths.append(("enrich.template", settings.enrich.template))
     if settings.enrich.local:
         paths.append(("enrich.model", str(settings.enrich.model)))
-    if settings.safety.classifier is not None:
-        paths.append(("safety.classifier", settings.safety.classifier))
     for key, uri in paths:
         if nodes > 1 and storage.is_local(uri) and not uri.startswith(storage.STARTER) and not settings.storage.shared:
             raise SettingsError(

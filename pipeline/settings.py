@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language import Enrich
-from pipeline.safety import Safety
 from pipeline.weights import Model
 
 
@@ -114,8 +113,6 @@ class Generate:
     model: Model
     guidance: Guidance
     enrich: Enrich  # see language.py
-    safety: Safety  # see safety.py
-    metadata: bool  # whether pictures say of themselves how they were made (credentials.py)
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
     sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str

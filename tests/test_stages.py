@@ -27,7 +27,6 @@ from pipeline.stages.evidence import condition, condition_columns
 from pipeline.stages.finish import Finish
 from pipeline.stages.load import Load, Reader
 from pipeline.stages.put import Put
-from pipeline.stages.safe import Safe
 from pipeline.stages.sample import Sample
 from tests import make, tiny
 from tests.test_media import huge_png
@@ -41,8 +40,7 @@ def run(settings: Generate, shards: list[int] | None = None, weights: Sequence[W
     """All stages over some shards; the output rows."""
     made = adopt_or_make(settings, weights or HASHES)
     for number, (own, hashes) in enumerate(zip(variants(settings), fingerprints(settings), strict=True)):
-        judged = [Safe] if settings.safety.classifier is not None else []
-        stages = [stage(Job(own, hashes)) for stage in (Load, Encode, Sample, *judged, Finish, Put)]
+        stages = [stage(Job(own, hashes)) for stage in (Load, Encode, Sample, Finish, Put)]
         for shard in range(made.shards) if shards is None else shards:
             if made.model_of(shard) == number:
                 block = pa.table({"shard": pa.array([shard], pa.int32())})

@@ -15,11 +15,10 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"conf", "language", "safety", "weights", "settings", "build", "schema", "seeds"},
+    {"conf", "language", "weights", "settings", "build", "schema", "seeds"},
     {
         "patience",
         "storage",
-        "credentials",
         "media",
         "where",
         "progress",

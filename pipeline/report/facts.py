@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,18 +61,11 @@ class Facts:
         """Rows that failed."""
         return sum(map(len, self.failures.values()))
 
-    @property
-    def unsafe(self) -> int | None:
-        """Rows whose picture the classifier calls unsafe; None where none was asked."""
-        table = self.scores.table
-        return int(pc.sum(table["unsafe"]).as_py() or 0) if "unsafe" in table.column_names else None
-
 
 def gather(output: str, plan: Plan) -> Facts:
     """Read the objects twice: columns of figures of all rows, then whole rows of the few that are shown."""
     objects = ledger.data_objects(output)
-    columns = (*FIGURES, "unsafe") if "safety" in plan.identity else FIGURES
-    figures = pa.concat_tables(_figures(o.uri, columns, number) for number, o in enumerate(objects))
+    figures = pa.concat_tables(_figures(o.uri, number) for number, o in enumerate(objects))
     scores = Scores(plan, figures)
     models = {uri: find(plan, uri) for uri in dict.fromkeys(cell.model for cell in plan.cells)}
     choice = choose(scores, {uri: m.json("scheduler", "scheduler_config.json") for uri, m in models.items()})
@@ -99,8 +92,8 @@ def gather(output: str, plan: Plan) -> Facts:
     )
 
 
-def _figures(uri: str, columns: Sequence[str], number: int) -> pa.Table:
-    table = rows.read(uri, columns)
+def _figures(uri: str, number: int) -> pa.Table:
+    table = rows.read(uri, FIGURES)
     return table.append_column("object", pa.array(np.full(len(table), number, np.int32)))
 
 

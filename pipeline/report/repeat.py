@@ -19,7 +19,6 @@ UNLIKE = {
     "model.judge",
     "model.language",
     "model.template",
-    "model.safety",
 }  # of an identity: derived, or known by content alone
 
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from pipeline import ledger, results, schema
 from pipeline.cells import Cell
-from pipeline.credentials import packet
 from pipeline.kinds import KINDS, judged
 from pipeline.results import Result
 from pipeline.schema import Error
@@ -54,17 +53,14 @@ class Finish:
         inputs = Inputs(block, roles, self.result)
         errors: list[Error | None] = block["error"].to_pylist()
         rows: list[dict[str, Any]] = []
-        texts = [field for field in (*schema.TEXTS, *schema.SAFETY) if field.name in block.column_names]
+        texts = [field for field in schema.TEXTS if field.name in block.column_names]
         for i, row in enumerate(block.select([*PLANNED, *(field.name for field in texts)]).to_pylist()):
             inputs.advance(i, len(values[i]))
             result: dict[str, Any] | None = None
-            made = self._made(row["cell"])
             if errors[i] is None:
-                xmp = packet({**{name: row[name] for name in PLANNED}, **made}) if self.settings.metadata else b""
-                work = functools.partial(self._result, values[i], embeddings[i], inputs, xmp)
+                work = functools.partial(self._result, values[i], embeddings[i], inputs)
                 result, errors[i] = attempt("score", "", work)
-            status = {"status": "failed" if errors[i] else "ok", "error": errors[i]}
-            rows.append({**row, **inputs.columns(), **status, **made, **(result or {})})
+            rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
         for row, chosen in zip(rows, self._selected(rows), strict=True):
             row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
@@ -88,20 +84,22 @@ class Finish:
         signed = [None if v is None else sign * v for v in values]
         return select(self.settings.select, [r["source_id"] for r in rows], signed, [r["status"] == "ok" for r in rows])
 
-    def _made(self, cell: str) -> dict[str, Any]:
+    def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
         """Columns that say how the row came about."""
         made = self.cells[cell]
         return {
+            "status": "failed" if error else "ok",
+            "error": error,
             "guidance": dict(made.guidance),
             "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
         }
 
-    def _result(self, value: Any, embedding: Any, inputs: "Inputs", xmp: bytes) -> dict[str, Any]:
+    def _result(self, value: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
         """Columns of a row that went well."""
         sample = Sample(value, inputs.values, embedding, inputs.embeddings)
         scores = {name: score(sample) for name, score in self.scores.items()}
         return {
-            **self.result.columns(value, xmp),
+            **self.result.columns(value),
             "embedding": embedding.astype(np.float16),
             "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
         }
