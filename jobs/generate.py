@@ -52,6 +52,7 @@ def absolute(settings: Generate) -> Generate:
         settings,
         sweep=sweep,
         enrich=settings.enrich.located(storage.absolute),
+        safety=settings.safety.located(storage.absolute),
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language import Enrich
+from pipeline.safety import Mark, Safety
 from pipeline.weights import Model
 
 
@@ -113,6 +114,8 @@ class Generate:
     model: Model
     guidance: Guidance
     enrich: Enrich  # see language.py
+    safety: Safety  # see safety.py
+    mark: Mark
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
     sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str

@@ -15,7 +15,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"language", "weights", "settings", "build", "schema", "seeds"},
+    {"language", "safety", "weights", "settings", "build", "schema", "seeds"},
     {
         "patience",
         "storage",
@@ -28,6 +28,7 @@ LAYERS = [
         "music",
         "spectrogram",
         "kinds",
+        "provenance",
         "lora",
     },
     {"cluster"},
