@@ -217,13 +217,24 @@ class Compare:
 
 
 @dataclasses.dataclass(frozen=True)
+class Signing:
+    """With what pictures are signed when they leave a run (signing.py)."""
+
+    certificate: str | None  # PEM: the signer's, then those up to, but without, the root; None: nothing is signed
+    key: str | None  # PEM, of the certificate
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """One run of jobs/export.py."""
 
     run: str
     output: str
-    format: str  # "parquet" | "webdataset" | of motions "npz" | "bvh" | "glb" | "gif" | "mp4"
+    format: (
+        str  # "parquet" | "webdataset" | of motions "npz" | "bvh" | "glb" | "gif" | "mp4" | of pictures "png" | "webp"
+    )
     rows_per_file: int
+    c2pa: Signing = Signing(None, None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pipeline.models.classifier import Classifier
 from pipeline.settings import Generate, SettingsError
 from pipeline.stages import Job
 from pipeline.stages.encode import Encode
-from pipeline.stages.finish import Finish
+from pipeline.stages.finish import GREY, Finish
 from pipeline.stages.guard import Guard
 from pipeline.stages.load import Load
 from pipeline.stages.put import Put
-from pipeline.stages.safety import GREY, Screen
+from pipeline.stages.safety import Screen
 from pipeline.stages.sample import Sample
 from tests import classifiers, make, tiny
 

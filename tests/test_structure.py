@@ -29,6 +29,8 @@ LAYERS = [
         "spectrogram",
         "kinds",
         "provenance",
+        "pictures",
+        "signing",
         "lora",
     },
     {"cluster"},

@@ -1,7 +1,7 @@
 """Safety: a classifier looks at every result of a shard, on the sampler's device, where settings name one.
 
-Its verdicts become columns; what is unsafe stays, is blanked, or fails, by the settings' `on_unsafe`. Pictures go
-through it in batches of one fixed shape, so that no verdict depends on how many others there are.
+Its verdicts become columns; what is unsafe stays, is blanked when it is encoded (finish.py), or fails here. Pictures
+go through it in batches of one fixed shape, so that no verdict depends on how many others there are.
 """
 
 import math
@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
@@ -19,10 +18,8 @@ from pipeline.models import checkpoint
 from pipeline.models.classifier import Classifier, Verdict
 from pipeline.schema import Error
 from pipeline.stages import Job, failure
-from pipeline.stages.blocks import array, column
+from pipeline.stages.blocks import array
 from pipeline.stages.device import choose_device
-
-GREY = 128  # every pixel of a picture that is blanked
 
 
 class UnsafeError(ValueError):
@@ -50,9 +47,6 @@ class Screen:
         made |= {f"safety_{name}": [v and getattr(v, name) for v in verdicts] for name in ("score", "label")}
         added = {field.name: pa.array(made[field.name], field.type) for field in schema.SAFETY}
         added["error"] = pa.array([e or self._error(v) for e, v in zip(errors, verdicts, strict=True)], schema.ERROR)
-        if self.safety.on_unsafe == "blank":
-            blank = np.array([bool(u) for u in made["unsafe"]])
-            added["drawn"] = column(np.where(blank[:, None, None, None], GREY, drawn).astype(drawn.dtype))
         added["seconds.safety"] = pa.array([time.monotonic() - began] * len(block))
         return pa.table(dict(zip(block.column_names, block.columns, strict=True)) | added)
 
