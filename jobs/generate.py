@@ -12,8 +12,7 @@ from pipeline.settings import Generate, SettingsError
 
 
 def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
-    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"], parts of the model as
-    Part."""
+    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"], a model's parts: Part."""
     guidance = dict(values["guidance"])
     name, interval = guidance.pop("scheme"), guidance.pop("interval")
     used = scheme(name).uses(values["task"]["conditions"])
