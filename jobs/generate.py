@@ -13,8 +13,7 @@ from pipeline.settings import Generate, SettingsError
 
 
 def reshape(values: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
-    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"], parts of the model as
-    Part."""
+    """guidance.<modality> -> guidance.weights, sweep.<group>.<key> -> sweep["<group>.<key>"], a model's parts: Part."""
     guidance = dict(values["guidance"])
     name, interval = guidance.pop("scheme"), guidance.pop("interval")
     used = scheme(name).uses(values["task"]["conditions"])
@@ -50,6 +49,7 @@ def absolute(settings: Generate) -> Generate:
         settings,
         sweep=sweep,
         enrich=settings.enrich.located(storage.absolute),
+        safety=settings.safety.located(storage.absolute),
         output=storage.absolute(settings.output, output_root()),
         new_since=tuple(storage.absolute(uri, output_root()) for uri in settings.new_since),
         input=dataclasses.replace(settings.input, path=storage.absolute(settings.input.path)),

@@ -22,7 +22,12 @@ NO_CREATE_ONLY = (
 )
 
 # What an identity knows by content alone -> the key that says where it is.
-PATHS = {"model.model": "model.path", "model.language": "enrich.model", "model.template": "enrich.template"}
+PATHS = {
+    "model.model": "model.path",
+    "model.language": "enrich.model",
+    "model.template": "enrich.template",
+    "model.classifier": "safety.classifier",
+}
 
 
 def adopt_or_make(settings: Generate, weights: Sequence[Weights]) -> Plan:
@@ -69,11 +74,12 @@ def _make(settings: Generate, weights: Sequence[Weights], identity: Mapping[str,
 
 
 def _places(settings: Generate) -> dict[str, Any]:
-    """Where what joined the models, and what wrote texts, was: key as a person types it -> value."""
+    """Where what joined the models, wrote texts and looked at results was: key as a person types it -> value."""
     model, enrich = dataclasses.asdict(settings.model), dataclasses.asdict(settings.enrich)
     found = {f"model.{key}": model[key] for key in ("adapters", "loras", "vae", "trust_pickle")}
     if settings.enrich.model is not None:
         found |= {f"enrich.{key}": enrich[key] for key in ("model", "endpoint", "template")}
+    found["safety.classifier"] = settings.safety.classifier
     return {key: value for key, value in found.items() if value}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import enrichment, language, results, schema
+from pipeline import enrichment, language, results, safety, schema
 from pipeline.cells import cells
 from pipeline.diffusion.schedulers import scheduler_class
 from pipeline.kinds import KINDS
@@ -41,6 +41,7 @@ def _problems(settings: Generate) -> Iterator[str]:
     yield from language.problems(settings.enrich, settings.num_samples)
     if settings.enrich.model is not None and enrichment.text_role(settings.task) is None:
         yield f"enrich.model is given, but no condition of task={settings.task.name} is text"
+    yield from safety.problems(settings.safety, settings.mark, results.of(settings.task).kind)
     if settings.preview and settings.retry_failed:
         yield "retry_failed=true removes shards, which preview=true must not do; give one of them"
     for key, values in settings.sweep.items():
@@ -104,6 +105,7 @@ def _is_span(span: Any) -> bool:
 def _keep_problems(settings: Generate) -> Iterator[str]:
     taken = schema.output(results.of(settings.task).fields, schema.Names([], [], [], [], []), 1).names
     taken += [field.name for field in schema.TEXTS] if settings.enrich.model is not None else []
+    taken += [field.name for field in schema.SAFETY] if settings.safety.classifier is not None else []
     for name in settings.input.keep:
         if name in taken:
             yield f"input.keep={name}: the output has a column of that name already"

@@ -4,6 +4,7 @@ Parquet: one row per result with the columns id, source_id, cell, the roles of t
 place of the reference, scores and kept columns; jobs/train.py reads it as it is. WebDataset: tar files whose
 members are <row_id>.<role>.<extension>, as its loaders group them; a motion is the .npy file of its poses. DANCES:
 each motion as a file of its own, <row_id>.<format>, with its music and beats where the format has room for them.
+Pictures: each as a file of its own as well, signed if there is a key (signing.py).
 """
 
 import dataclasses
@@ -18,16 +19,18 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
-from pipeline import kinds, ledger, media, progress, results, schema, storage
+from pipeline import kinds, ledger, media, pictures, progress, provenance, results, schema, storage
 from pipeline.enrichment import text_role
 from pipeline.evaluation.collect import finished
 from pipeline.ledger import Plan
 from pipeline.motion.formats import Dance, bvh, gif, gltf, npz, video
 from pipeline.motion.skeleton import Poses
 from pipeline.settings import Export, SettingsError, Task
+from pipeline.signing import Signer
 from pipeline.stages.load import Reader
 
 GROUP_ROWS = 64  # rows of a Parquet row group
+Write = Callable[[Mapping[str, Any]], bytes]  # a selected row -> its file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +44,15 @@ class Rows:
 
 def export(settings: Export) -> str:
     """Write the files and return their folder; files that are there already stay as they are."""
-    if settings.format not in {**FORMATS, **DANCES}:
-        raise SettingsError(f"unknown format={settings.format}; known: {', '.join([*FORMATS, *DANCES])}")
+    known = [*FORMATS, *DANCES, *pictures.FORMATS]
+    if settings.format not in known:
+        raise SettingsError(f"unknown format={settings.format}; known: {', '.join(known)}")
+    if (settings.c2pa.certificate or settings.c2pa.key) and settings.format not in pictures.FORMATS:
+        raise SettingsError(f"c2pa signs files of pictures: format={' or format='.join(pictures.FORMATS)}")
     if settings.rows_per_file < 1:
         raise SettingsError(f"rows_per_file must be at least 1, not {settings.rows_per_file}")
     plan = finished(settings.run)
-    total = _packed(settings, plan) if settings.format in FORMATS else _danced(settings, plan)
+    total = _packed(settings, plan) if settings.format in FORMATS else _apart(settings, plan)
     progress.say(f"{total:,} of {plan.rows:,} rows were selected")
     return settings.output
 
@@ -66,24 +72,46 @@ def _packed(settings: Export, plan: Plan) -> int:
     return total
 
 
-def _danced(settings: Export, plan: Plan) -> int:
-    """Write a file for each motion; how many there are."""
+def _apart(settings: Export, plan: Plan) -> int:
+    """Write a file for each result; how many there are."""
     result = results.of(plan.task)
-    if result.kind != "motion":
-        known = ", ".join(FORMATS)
+    wanted = "motion" if settings.format in DANCES else "image"
+    if result.kind != wanted:
+        known = ", ".join([*FORMATS, *(pictures.FORMATS if result.kind == "image" else DANCES)])
         raise SettingsError(
-            f"format={settings.format} is for motions; results of {settings.run} are {result.kind}s: {known}"
+            f"format={settings.format} is for {wanted}s; results of {settings.run} are {result.kind}s: {known}"
         )
-    if settings.format == "mp4" and not video.available():
-        raise SettingsError("format=mp4 needs imageio-ffmpeg: pip install 'batch-diffusion[video]'")
+    write = _danced(settings, plan.task) if wanted == "motion" else _pictured(settings, plan.task)
     there = {stored.uri for stored in storage.list_objects(settings.output)}
     total = 0
     for row in _selected(settings.run, plan):
         uri = storage.join(settings.output, f"{row['id']}.{settings.format}")
-        if uri not in there and (poses := result.stored(row)) is not None:
-            storage.put_new(uri, DANCES[settings.format](_dance(poses, row, plan.task)))
+        if uri not in there:
+            storage.put_new(uri, write(row))
         total += 1
     return total
+
+
+def _danced(settings: Export, task: Task) -> Write:
+    """How the file of a motion is made."""
+    if settings.format == "mp4" and not video.available():
+        raise SettingsError("format=mp4 needs imageio-ffmpeg: pip install 'batch-diffusion[video]'")
+    result = results.of(task)
+    return lambda row: DANCES[settings.format](_dance(np.asarray(result.stored(row)), row, task))
+
+
+def _pictured(settings: Export, task: Task) -> Write:
+    """How the file of a picture is made, and signed."""
+    column, encode = results.of(task).fields[0].name, pictures.FORMATS[settings.format]
+    signing = settings.c2pa
+    sign = Signer(signing, provenance.source_type(task)) if signing.certificate or signing.key else None
+
+    def write(row: Mapping[str, Any]) -> bytes:
+        data: bytes = row[column]["bytes"]
+        own = {"row_id": row["id"], "source_id": row["source_id"], "cell": row["cell"]}
+        return sign(encode(data), settings.format, provenance.read(data) or own) if sign else encode(data)
+
+    return write
 
 
 def _dance(poses: Poses, row: Mapping[str, Any], task: Task) -> Dance:

@@ -1,4 +1,5 @@
-"""The run as one Ray Data expression: shards -> load (-> enrich) -> encode -> sample -> finish and put.
+"""The run as one Ray Data expression: shards -> load (-> enrich) -> encode -> sample (and safety)
+-> finish and put.
 
 One shard is one block from the first stage to the last: `from_items` with as many blocks as shards, whole
 blocks as batches, and no target size at which Ray would cut them.
@@ -17,9 +18,8 @@ import ray.data
 from ray.data import ActorPoolStrategy
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.language import Enrich
 from pipeline.patience import patiently
-from pipeline.settings import Actors, SettingsError, resolve
+from pipeline.settings import Actors, Generate, SettingsError, resolve
 from pipeline.stages import Job
 from pipeline.stages.guard import Guard
 
@@ -74,17 +74,19 @@ def execute(job: Job, shards: Sequence[int], pools: Pools) -> Iterator[dict[str,
         yield from _wave(job, shards[start : start + WAVE_SHARDS], pools).iter_rows()
 
 
-def make_pools(actors: Actors, enrich: Enrich) -> Pools:
+def make_pools(settings: Generate) -> Pools:
     """The pools of a run, with as many samplers as the cluster has room for if the settings do not say."""
+    actors, enrich = settings.actors, settings.enrich
     most = actors.max_samplers or actors.samplers or None
     share = actors.gpus_per_enricher if enrich.local else 0.0
     enriching: Pools = {("enrich:Enrich",): Pool(actors.enrichers, actors.enrichers, gpus=share)}
     taken = math.ceil(share * actors.enrichers)
+    screening = ("safety:Screen",) if settings.safety.classifier is not None else ()
     return {
         ("load:Load",): Pool(1, 1),
         **(enriching if enrich.model is not None else {}),
         ("encode:Encode",): Pool(actors.encoders, actors.encoders, gpus=actors.gpus_per_encoder),
-        ("sample:Sample",): Pool(sized(actors, taken), most, SAMPLER_CPUS, actors.gpus_per_sampler),
+        ("sample:Sample", *screening): Pool(sized(actors, taken), most, SAMPLER_CPUS, actors.gpus_per_sampler),
         ("finish:Finish", "put:Put"): Pool(actors.finishers, actors.finishers),
     }
 

@@ -44,7 +44,9 @@ class Plan:
     inputs: int
     rows: int
     judge: str  # where the judge was; its content stands in `identity`
-    places: Mapping[str, Any]  # of what joined the models and of what wrote texts: key -> value, as a person types them
+    places: Mapping[
+        str, Any
+    ]  # of what joined the models, wrote texts, looked at results: key -> value, as a person types them
 
     @functools.cached_property
     def task(self) -> Task:

@@ -67,10 +67,10 @@ def decode_sketch(data: bytes, bounds: Bounds) -> Pixels:
     return np.asarray(_on_white(_open(data, bounds)).convert("L"))
 
 
-def encode_webp(pixels: Pixels) -> bytes:
-    """Lossless WebP, method 0: six times faster than PNG at the same size."""
+def encode_webp(pixels: Pixels, xmp: bytes = b"") -> bytes:
+    """Lossless WebP, method 0: six times faster than PNG at the same size; `xmp` is what the file says of itself."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "WEBP", lossless=True, quality=0, method=0)
+    Image.fromarray(pixels).save(out, "WEBP", lossless=True, quality=0, method=0, xmp=xmp)
     return out.getvalue()
 
 

@@ -38,6 +38,10 @@ def recipe(settings: Generate, weights: Weights) -> dict[str, Any]:
     kept["guidance"] = {"scheme": settings.guidance.scheme, "interval": settings.guidance.interval}
     if settings.enrich.model is not None:
         kept["enrich"] = settings.enrich.recipe
+    if settings.safety.classifier is not None:
+        kept["safety"] = settings.safety.recipe
+    if settings.mark.metadata:
+        kept["mark"] = {"metadata": True}
     kept["columns"] = {r: settings.input.columns.get(r) for r in settings.task.roles}
     return kept
 

@@ -14,7 +14,7 @@ from pipeline.adopt import adopt_or_make
 from pipeline.cells import variants
 from pipeline.checks import check
 from pipeline.ledger import Plan
-from pipeline.models import checkpoint, files
+from pipeline.models import checkpoint, files, labels
 from pipeline.models.examine import examine
 from pipeline.plan import Weights
 from pipeline.settings import Generate, RunError, SettingsError
@@ -59,7 +59,7 @@ def _retry_failed(output: str) -> None:
 def fingerprints(settings: Generate) -> tuple[Weights, ...]:
     """Content hashes of the folders of each model. Raises SettingsError if a part of a generator is the judge."""
     judge = checkpoint.fingerprint(settings.model.judge)
-    language = enrichment.weights(settings.enrich)
+    others = {**enrichment.weights(settings.enrich), **labels.weights(settings.safety)}
     found = []
     for own in variants(settings):
         if part := checkpoint.part_with(own.model.path, settings.model.judge):
@@ -67,7 +67,7 @@ def fingerprints(settings: Generate) -> tuple[Weights, ...]:
                 f"model.judge={settings.model.judge} is a part of the generator {own.model.path} ({part}/), which may "
                 "not mark its own work; take another"
             )
-        found.append({**files.fingerprints(own.model), "judge": judge, **language})
+        found.append({**files.fingerprints(own.model), "judge": judge, **others})
     return tuple(found)
 
 
@@ -108,7 +108,7 @@ def _shards(
 
     with cluster.connected(settings.cluster):
         _refuse_local_paths(settings, flow.nodes())
-        pools = flow.make_pools(settings.actors, settings.enrich)
+        pools = flow.make_pools(settings)
         try:
             with progress.watching(lambda: _waiting(flow.homeless(pools))):
                 for number, (own, hashes) in enumerate(zip(variants(settings), weights, strict=True)):
@@ -149,6 +149,7 @@ def _refuse_local_paths(settings: Generate, nodes: int) -> None:
     paths += [("model.path", model.path), ("model.judge", model.judge)]
     paths += [("model.vae", model.vae)] if model.vae else []
     paths += [("model.adapters", p.path) for p in model.adapters] + [("model.loras", p.path) for p in model.loras]
+    paths += [("safety.classifier", settings.safety.classifier)] if settings.safety.classifier else []
     if settings.enrich.model is not None:
         paths.append(("enrich.template", settings.enrich.template))
     if settings.enrich.local:

@@ -32,6 +32,9 @@ Error = dict[str, str]  # a value of it
 # Of runs whose texts a language model rewrites: what the input says, what conditions, and why that is the input's own.
 TEXTS = tuple(pa.field(name, pa.string()) for name in ("original", "enriched", "enrich_error"))
 
+# Of runs whose results a classifier looks at: whether one is unsafe, how probably it is, and the likeliest label.
+SAFETY = (pa.field("unsafe", pa.bool_()), pa.field("safety_score", pa.float32()), pa.field("safety_label", pa.string()))
+
 # What the run reports for each shard that is done, from the last stage to the driver.
 MANIFEST = pa.schema(
     [

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language import Enrich
+from pipeline.safety import Mark, Safety
 from pipeline.weights import Model
 
 
@@ -113,6 +114,8 @@ class Generate:
     model: Model
     guidance: Guidance
     enrich: Enrich  # see language.py
+    safety: Safety  # see safety.py
+    mark: Mark
     drop: tuple[str, ...]  # modalities withheld from the sampler (still used for scoring)
     sweep: Mapping[str, tuple[Any, ...]]  # key (cells.py) -> values; their product makes the cells
     scheduler: str
@@ -164,13 +167,24 @@ class Compare:
 
 
 @dataclasses.dataclass(frozen=True)
+class Signing:
+    """With what pictures are signed when they leave a run (signing.py)."""
+
+    certificate: str | None  # PEM: the signer's, then those up to, but without, the root; None: nothing is signed
+    key: str | None  # PEM, of the certificate
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """One run of jobs/export.py."""
 
     run: str
     output: str
-    format: str  # "parquet" | "webdataset" | of motions "npz" | "bvh" | "glb" | "gif" | "mp4"
+    format: (
+        str  # "parquet" | "webdataset" | of motions "npz" | "bvh" | "glb" | "gif" | "mp4" | of pictures "png" | "webp"
+    )
     rows_per_file: int
+    c2pa: Signing = Signing(None, None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ TESTS = sorted(ROOT.glob("tests/*.py"))
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"conf", "language", "weights", "settings", "build", "schema", "seeds"},
+    {"conf", "language", "safety", "weights", "settings", "build", "schema", "seeds"},
     {
         "patience",
         "storage",
@@ -28,6 +28,9 @@ LAYERS = [
         "music",
         "spectrogram",
         "kinds",
+        "provenance",
+        "pictures",
+        "signing",
         "lora",
     },
     {"cluster"},

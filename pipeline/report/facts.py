@@ -2,14 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import ledger
+from pipeline import ledger, schema
 from pipeline.ledger import Plan
 from pipeline.report import rows
 from pipeline.report.choice import Choice, Group, choose, groups
@@ -65,7 +65,8 @@ class Facts:
 def gather(output: str, plan: Plan) -> Facts:
     """Read the objects twice: columns of figures of all rows, then whole rows of the few that are shown."""
     objects = ledger.data_objects(output)
-    figures = pa.concat_tables(_figures(o.uri, number) for number, o in enumerate(objects))
+    columns = (*FIGURES, *(field.name for field in schema.SAFETY)) if "safety" in plan.identity else FIGURES
+    figures = pa.concat_tables(_figures(o.uri, number, columns) for number, o in enumerate(objects))
     scores = Scores(plan, figures)
     models = {uri: find(plan, uri) for uri in dict.fromkeys(cell.model for cell in plan.cells)}
     choice = choose(scores, {uri: m.json("scheduler", "scheduler_config.json") for uri, m in models.items()})
@@ -92,8 +93,8 @@ def gather(output: str, plan: Plan) -> Facts:
     )
 
 
-def _figures(uri: str, number: int) -> pa.Table:
-    table = rows.read(uri, FIGURES)
+def _figures(uri: str, number: int, columns: Sequence[str]) -> pa.Table:
+    table = rows.read(uri, columns)
     return table.append_column("object", pa.array(np.full(len(table), number, np.int32)))
 
 

@@ -32,6 +32,7 @@ from pipeline.report import (
     modalities,
     pareto,
     previews,
+    screened,
     spending,
     tsne,
     words,
@@ -53,6 +54,7 @@ SECTIONS: tuple[Make, ...] = (
     gallery.extremes,
     tsne.section,
     architecture.section,
+    screened.section,
     spending.failures,
     spending.costs,
     configuration.section,
@@ -96,6 +98,7 @@ def render(template: str, shown: previews.Previews, **values: Any) -> str:
 def numbers(found: Facts) -> dict[str, Any]:
     """The page's figures, for machines."""
     scores = {name: found.scores.by_cell(name) for name in found.scores.names}
+    looked = screened.section(found)
     return {
         "rows": {"planned": found.plan.rows, "ok": found.ok, "failed": found.failed},
         "question": answer.question(found),
@@ -103,6 +106,7 @@ def numbers(found: Facts) -> dict[str, Any]:
         "scores": {name: {cell: _summary(v) for cell, v in cells.items()} for name, cells in scores.items()},
         "choice": _choice(found),
         "failures": {reason: len(messages) for reason, messages in found.failures.items()},
+        **({"safety": looked.values["whole"]} if looked else {}),
         "seconds": dict(found.cost.seconds),
         "forwards": found.cost.forwards,
     }

@@ -33,7 +33,9 @@ class Previews:
         return f"{shown} (from: {original})" if original and original != shown else shown
 
     def result(self, row: Row, moves: bool = False, sounds: bool = False) -> Picture | None:
-        """A row's result; what `moves` can be played, and what `sounds` be heard."""
+        """A row's result; what `moves` can be played, and what `sounds` be heard. Of what is unsafe, None."""
+        if row.get("unsafe"):
+            return None
         if self.kind.kind in PICTURES:  # the bytes that stand in the output
             return self.album.picture(cells(row)[self.kind.fields[0].name])
         return self._drawn(stored(self.task, row), row, moves, sounds)
@@ -96,9 +98,10 @@ def inputs(task: Task, item: Row, kinds: Sequence[str]) -> dict[str, Any]:
 
 
 def square(task: Task, row: Row | None) -> Pixels | None:
-    """The result in a row as one picture for small places: of what takes time, its middle; None where there is none."""
+    """The result in a row as one picture for small places: of what takes time, its middle; None where there is none
+    to show."""
     value = stored(task, row)
-    if value is None or row is None:
+    if value is None or row is None or row.get("unsafe"):
         return None
     kind = results.of(task)
     pixels = kind.preview(value, inputs(task, row, ("times",)))

@@ -19,6 +19,7 @@ UNLIKE = {
     "model.judge",
     "model.language",
     "model.template",
+    "model.classifier",
 }  # of an identity: derived, or known by content alone
 
 

@@ -46,8 +46,8 @@ class Result(Protocol):
     def moving(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> bytes | None:
         """A result as an animated picture, or as a film if there is sound among the input's values; None: it stands."""
 
-    def columns(self, value: NDArray[Any]) -> dict[str, Any]:
-        """A result as the output stores it."""
+    def columns(self, value: NDArray[Any], xmp: bytes = b"") -> dict[str, Any]:
+        """A result as the output stores it; `xmp` is what it says of itself where it is a file."""
 
     def stored(self, row: Mapping[str, Any]) -> NDArray[Any] | None:
         """The result that a row of the output holds; None where it holds none. Raises MediaError."""

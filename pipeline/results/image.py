@@ -53,9 +53,9 @@ class ImageResult:
     def moving(self, value: Pixels, inputs: Mapping[str, Any]) -> None:
         """It stands still."""
 
-    def columns(self, value: Pixels) -> dict[str, Any]:
+    def columns(self, value: Pixels, xmp: bytes = b"") -> dict[str, Any]:
         """One column, as `datasets` reads it."""
-        return {"image": {"bytes": media.encode_webp(value), "path": None}}
+        return {"image": {"bytes": media.encode_webp(value, xmp), "path": None}}
 
     def stored(self, row: Mapping[str, Any]) -> Pixels | None:
         """RGB pixels."""

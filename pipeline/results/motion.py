@@ -81,7 +81,7 @@ class MotionResult:
         """The beats that an input tells, in seconds."""
         return next((np.asarray(inputs[r], np.float64) for r in self.times if inputs.get(r) is not None), None)
 
-    def columns(self, value: Poses) -> dict[str, Any]:
+    def columns(self, value: Poses, xmp: bytes = b"") -> dict[str, Any]:  # noqa: ARG002
         """All numbers as one list, and what they are."""
         return {"motion": value.ravel(), "n_frames": len(value), "n_joints": len(JOINTS), "fps": float(FPS)}
 

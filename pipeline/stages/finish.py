@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import ledger, results, schema
+from pipeline import ledger, provenance, results, schema
 from pipeline.cells import Cell
 from pipeline.kinds import KINDS, judged
 from pipeline.results import Result
@@ -23,6 +23,7 @@ from pipeline.stages.blocks import array
 
 FACTS = ("shard", "asked", "cached", "encoded", "forwards", "sampler")  # columns that say how the shard came about
 PLANNED = ("row_id", "source_id", "cell", "sample_index", "seed")
+GREY = 128  # every pixel of a picture that is blanked
 KEEP = "keep."  # prefix of the columns that pass through
 
 
@@ -33,8 +34,9 @@ class Finish:
         self.job, self.settings, self.task = job, job.settings, job.settings.task
         self.result = results.of(self.task)
         self.scores: dict[str, Callable[[Sample], float]] = {n: resolve(s) for n, s in job.settings.task.scores.items()}
-        plan = ledger.load(job.settings.output)
+        self.plan = plan = ledger.load(job.settings.output)
         self.cells: Mapping[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
+        self.source_type = provenance.source_type(self.task)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """The shard's output rows; the table's metadata holds FACTS and the stages' times."""
@@ -53,21 +55,22 @@ class Finish:
         inputs = Inputs(block, roles, self.result)
         errors: list[Error | None] = block["error"].to_pylist()
         rows: list[dict[str, Any]] = []
-        texts = [field for field in schema.TEXTS if field.name in block.column_names]
-        for i, row in enumerate(block.select([*PLANNED, *(field.name for field in texts)]).to_pylist()):
+        optional = [field for field in (*schema.TEXTS, *schema.SAFETY) if field.name in block.column_names]
+        taken = ["shard", *PLANNED, *(field.name for field in optional)]
+        for i, row in enumerate(block.select(taken).to_pylist()):
             inputs.advance(i, len(values[i]))
             result: dict[str, Any] | None = None
             if errors[i] is None:
-                work = functools.partial(self._result, values[i], embeddings[i], inputs)
+                work = functools.partial(self._result, values[i], embeddings[i], inputs, row)
                 result, errors[i] = attempt("score", "", work)
             rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
         for row, chosen in zip(rows, self._selected(rows), strict=True):
             row["selected"] = chosen
         kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
-        provenance = sorted([*self.job.provenance, "scheduler", "steps"])
-        names = schema.Names(list(roles), judged(roles), list(self.scores), [*conditions, "all"], provenance)
+        facts = sorted([*self.job.provenance, "scheduler", "steps"])
+        names = schema.Names(list(roles), judged(roles), list(self.scores), [*conditions, "all"], facts)
         declared = schema.output(
-            self.result.fields, names, embeddings.shape[1], schema.Kept([*texts, *kept], self._sounds())
+            self.result.fields, names, embeddings.shape[1], schema.Kept([*optional, *kept], self._sounds())
         )
         return schema.check(pa.Table.from_pylist(rows, declared), declared)
 
@@ -82,7 +85,8 @@ class Finish:
         sign = -1 if name.startswith("-") else 1
         values = [(r.get("scores") or {}).get(name.removeprefix("-")) for r in rows]
         signed = [None if v is None else sign * v for v in values]
-        return select(self.settings.select, [r["source_id"] for r in rows], signed, [r["status"] == "ok" for r in rows])
+        good = [r["status"] == "ok" and not r.get("unsafe") for r in rows]
+        return select(self.settings.select, [r["source_id"] for r in rows], signed, good)
 
     def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
         """Columns that say how the row came about."""
@@ -94,12 +98,24 @@ class Finish:
             "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
         }
 
-    def _result(self, value: Any, embedding: Any, inputs: "Inputs") -> dict[str, Any]:
-        """Columns of a row that went well."""
+    def _xmp(self, row: Mapping[str, Any], inputs: "Inputs") -> bytes:
+        """What the file of a row's result says of it."""
+        made, plan = self._constant(row["cell"], None), self.plan
+        withheld = self.cells[row["cell"]].drop
+        roles = [role for role in self.task.conditions if self.task.roles[role] == "text" and role not in withheld]
+        told = {role: inputs.values[role] for role in roles if role in inputs.values}
+        fingerprint = plan.fingerprints[plan.model_of(row["shard"])] if plan else ""
+        own = {**row, "recipe": fingerprint, "texts": told}
+        return provenance.packet(self.source_type, {**own, **{n: made[n] for n in ("guidance", "provenance")}})
+
+    def _result(self, value: Any, embedding: Any, inputs: "Inputs", row: Mapping[str, Any]) -> dict[str, Any]:
+        """Columns of a row that went well. Scores are those of what was drawn, even where it is not shown."""
         sample = Sample(value, inputs.values, embedding, inputs.embeddings)
         scores = {name: score(sample) for name, score in self.scores.items()}
+        blank = row.get("unsafe") and self.settings.safety.on_unsafe == "blank"
+        xmp = self._xmp(row, inputs) if self.settings.mark.metadata else b""
         return {
-            **self.result.columns(value),
+            **self.result.columns(np.full_like(value, GREY) if blank else value, xmp),
             "embedding": embedding.astype(np.float16),
             "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
         }
