@@ -33,9 +33,9 @@ def evidence(name: str, seed: int, present: list[bool] | None = None) -> Conditi
 WIDTHS = {m: width for m, (_, width) in SIZES.items()}
 
 
-def random(join: str = "tokens", gated: bool = True) -> Fusion:
+def random(join: str = "tokens", hidden: int = 16) -> Fusion:
     torch.manual_seed(0)
-    made = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden=16, join=join, gated=gated)
+    made = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden, join)
     for parameter in made.parameters():  # nothing is zero any more
         torch.nn.init.normal_(parameter, std=0.5)
     return made.requires_grad_(False)
@@ -76,14 +76,14 @@ def test_shapes(fusion: Fusion) -> None:
     assert [m.shape for m in maps] == [(ROWS, c, 4, 4) for c in CHANNELS]
 
 
-VARIANTS = [(join, gated) for join in JOINS for gated in (True, False)]
+VARIANTS = [(join, hidden) for join in JOINS for hidden in (16, 0)]
 
 
-@pytest.mark.parametrize(("join", "gated"), VARIANTS)
+@pytest.mark.parametrize(("join", "hidden"), VARIANTS)
 @given(flags=st.lists(st.booleans(), min_size=ROWS, max_size=ROWS))
 @settings(max_examples=8, deadline=None)
-def test_dropped_equals_missing_and_hides_the_evidence(join: str, gated: bool, flags: list[bool]) -> None:
-    made = random(join, gated)
+def test_dropped_equals_missing_and_hides_the_evidence(join: str, hidden: int, flags: list[bool]) -> None:
+    made = random(join, hidden)
     text = evidence("text", 1)
     dropped = made({"text": text, "sketch": evidence("sketch", 2)}, keep(sketch=flags), T)
     missing = made({"text": text, "sketch": evidence("sketch", 2, present=flags)}, keep(), T)
@@ -98,21 +98,21 @@ def test_dropped_equals_missing_and_hides_the_evidence(join: str, gated: bool, f
         assert bool((a[~hidden] != c[~hidden]).any()) == bool((~hidden).any())
 
 
-@pytest.mark.parametrize(("join", "gated"), VARIANTS)
-def test_every_parameter_learns(join: str, gated: bool) -> None:
-    made = random(join, gated).requires_grad_(True)
+@pytest.mark.parametrize(("join", "hidden"), VARIANTS)
+def test_every_parameter_learns(join: str, hidden: int) -> None:
+    made = random(join, hidden).requires_grad_(True)
     both = {m: evidence(m, 1) for m in SIZES}
     tokens, mask, maps = made(both, keep(text=[True, True, False], sketch=[True, False, True]), T)
     (tokens[mask].square().sum() + sum(m.sum() for m in maps)).backward()
     assert [name for name, value in made.named_parameters() if value.grad is None] == []
 
 
-@pytest.mark.parametrize("gated", [True, False])
-def test_attention_begins_as_plain_tokens(gated: bool) -> None:
+@pytest.mark.parametrize("hidden", [16, 0])
+def test_attention_begins_as_plain_tokens(hidden: int) -> None:
     torch.manual_seed(0)
-    fresh = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, join="attention", gated=gated)
+    fresh = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden, "attention")
     both = {m: evidence(m, 1) for m in SIZES}
-    plain = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, gated=gated)
+    plain = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden)
     plain.load_state_dict({k: v for k, v in fresh.state_dict().items() if not k.startswith("mix.")})
     for a, b in zip(fresh(both, keep(), T)[:2], plain(both, keep(), T)[:2], strict=True):
         assert torch.equal(a, b)

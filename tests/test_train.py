@@ -193,15 +193,15 @@ def denoising(models: Models, pairs: str, output: str, *more: str) -> Denoising:
     return Denoising.create(settings("denoise", pairs, output, *parts, *more))
 
 
-@pytest.mark.parametrize(("join", "gated"), [("tokens", True), ("attention", True), ("pooled", False)])
+@pytest.mark.parametrize(("join", "hidden"), [("tokens", 128), ("attention", 128), ("pooled", 0)])
 def test_denoising_learns_and_saves_a_generator(
-    models: Models, pairs: str, tmp_path: Path, join: str, gated: bool
+    models: Models, pairs: str, tmp_path: Path, join: str, hidden: int
 ) -> None:
     from pipeline.diffusion.backends import SketchToImageBackend
     from pipeline.models.files import Files
 
     torch.manual_seed(0)
-    stage = denoising(models, pairs, str(tmp_path), f"stage.options.fusion={{join: {join}, gated: {gated}}}")
+    stage = denoising(models, pairs, str(tmp_path), f"stage.options.fusion={{join: {join}, hidden: {hidden}}}")
     first, last = learns(stage, 40)
     assert last < first
     assert set(stage.validate(stage.network, batch())) == {"loss_all", "loss_text", "loss_sketch", "loss_none"}

@@ -36,9 +36,8 @@ class Fusion(ModelMixin, ConfigMixin):
         pooled: modality -> width of its pooled vector.
         maps: modality -> channels of each of its maps, for those that have maps.
         dim: width D of the fused tokens.
-        hidden: width of the network that computes the gates.
+        hidden: width of the network that computes the gates; 0: there are none, every modality speaks as loud as it is.
         join: one of JOINS.
-        gated: whether there are gates; without them every modality speaks as loud as it is.
 
     """
 
@@ -49,10 +48,8 @@ class Fusion(ModelMixin, ConfigMixin):
         pooled: dict[str, int],
         maps: dict[str, list[int]],
         dim: int,
-        *,
         hidden: int = 128,
         join: str = "tokens",
-        gated: bool = True,
     ) -> None:
         super().__init__()
         if join not in JOINS:
@@ -63,7 +60,7 @@ class Fusion(ModelMixin, ConfigMixin):
             {m: nn.ParameterList([nn.Parameter(torch.zeros(c)) for c in channels]) for m, channels in maps.items()}
         )
         self._make_tokens({} if join == "pooled" else tokens, dim)
-        self._make_gates(pooled if gated else {}, hidden)
+        self._make_gates(pooled if hidden else {}, hidden)
         self.mix = Mix(dim) if join == "attention" else None
         self.pack = Pack(pooled, dim) if join == "pooled" else None
 

@@ -61,7 +61,7 @@ def build(
     fusion: Mapping[str, Any],
 ) -> SketchToImage:
     """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels; `fusion`
-    how the modalities are joined (models/fusion.py: join, gated)."""
+    how the modalities are joined (models/fusion.py: join, hidden)."""
     dim = max(channels)
     deep = len(channels) - 1
     unet = UNet2DConditionModel(
