@@ -1,3 +1,5 @@
+import dataclasses
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -5,7 +7,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from pipeline.conditions import Condition
-from pipeline.models.fusion import Fusion
+from pipeline.models.fusion import JOINS, Fusion
+from pipeline.settings import SettingsError
 
 ROWS, DIM = 3, 8
 SIZES = {"text": (5, 6), "sketch": (1, 4)}  # modality -> (tokens, width)
@@ -27,14 +30,20 @@ def evidence(name: str, seed: int, present: list[bool] | None = None) -> Conditi
     )
 
 
-@pytest.fixture
-def fusion() -> Fusion:
+WIDTHS = {m: width for m, (_, width) in SIZES.items()}
+
+
+def random(join: str = "tokens", hidden: int = 16) -> Fusion:
     torch.manual_seed(0)
-    widths = {m: width for m, (_, width) in SIZES.items()}
-    made = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM, hidden=16)
+    made = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden, join)
     for parameter in made.parameters():  # nothing is zero any more
         torch.nn.init.normal_(parameter, std=0.5)
     return made.requires_grad_(False)
+
+
+@pytest.fixture
+def fusion() -> Fusion:
+    return random()
 
 
 def keep(**flags: list[bool]) -> dict[str, Tensor]:
@@ -45,8 +54,7 @@ T = torch.tensor([0.0, 500.0, 999.0])
 
 
 def test_gates_are_closed_at_first() -> None:
-    widths = {m: width for m, (_, width) in SIZES.items()}
-    fresh = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM)
+    fresh = Fusion(tokens=WIDTHS, pooled=WIDTHS, maps={"sketch": CHANNELS}, dim=DIM)
     both = {m: evidence(m, 1) for m in SIZES}
     assert all(not g.any() for g in fresh.gates(both, keep(), T).values())
     tokens, _, maps = fresh(both, keep(), T)
@@ -55,8 +63,7 @@ def test_gates_are_closed_at_first() -> None:
 
 
 def test_closed_gates_still_learn() -> None:
-    widths = {m: width for m, (_, width) in SIZES.items()}
-    fresh = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM)
+    fresh = Fusion(tokens=WIDTHS, pooled=WIDTHS, maps={"sketch": CHANNELS}, dim=DIM)
     tokens, _, maps = fresh({m: evidence(m, 1) for m in SIZES}, keep(), T)
     (tokens.sum() + sum(m.sum() for m in maps)).backward()
     assert fresh.gate[-1].weight.grad.abs().sum() > 0
@@ -69,13 +76,14 @@ def test_shapes(fusion: Fusion) -> None:
     assert [m.shape for m in maps] == [(ROWS, c, 4, 4) for c in CHANNELS]
 
 
-@given(st.lists(st.booleans(), min_size=ROWS, max_size=ROWS))
+VARIANTS = [(join, hidden) for join in JOINS for hidden in (16, 0)]
+
+
+@pytest.mark.parametrize(("join", "hidden"), VARIANTS)
+@given(flags=st.lists(st.booleans(), min_size=ROWS, max_size=ROWS))
 @settings(max_examples=8, deadline=None)
-def test_dropped_equals_missing_and_hides_the_evidence(flags: list[bool]) -> None:
-    torch.manual_seed(0)
-    widths = {m: width for m, (_, width) in SIZES.items()}
-    made = Fusion(tokens=widths, pooled=widths, maps={"sketch": CHANNELS}, dim=DIM, hidden=16).requires_grad_(False)
-    made.gate[-1].bias.fill_(0.7)
+def test_dropped_equals_missing_and_hides_the_evidence(join: str, hidden: int, flags: list[bool]) -> None:
+    made = random(join, hidden)
     text = evidence("text", 1)
     dropped = made({"text": text, "sketch": evidence("sketch", 2)}, keep(sketch=flags), T)
     missing = made({"text": text, "sketch": evidence("sketch", 2, present=flags)}, keep(), T)
@@ -88,6 +96,48 @@ def test_dropped_equals_missing_and_hides_the_evidence(flags: list[bool]) -> Non
         assert torch.equal(a, b), level
         assert torch.equal(a[hidden], c[hidden])
         assert bool((a[~hidden] != c[~hidden]).any()) == bool((~hidden).any())
+
+
+@pytest.mark.parametrize(("join", "hidden"), VARIANTS)
+def test_every_parameter_learns(join: str, hidden: int) -> None:
+    made = random(join, hidden).requires_grad_(True)
+    both = {m: evidence(m, 1) for m in SIZES}
+    tokens, mask, maps = made(both, keep(text=[True, True, False], sketch=[True, False, True]), T)
+    (tokens[mask].square().sum() + sum(m.sum() for m in maps)).backward()
+    assert [name for name, value in made.named_parameters() if value.grad is None] == []
+
+
+@pytest.mark.parametrize("hidden", [16, 0])
+def test_attention_begins_as_plain_tokens(hidden: int) -> None:
+    torch.manual_seed(0)
+    fresh = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden, "attention")
+    both = {m: evidence(m, 1) for m in SIZES}
+    plain = Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, hidden)
+    plain.load_state_dict({k: v for k, v in fresh.state_dict().items() if not k.startswith("mix.")})
+    for a, b in zip(fresh(both, keep(), T)[:2], plain(both, keep(), T)[:2], strict=True):
+        assert torch.equal(a, b)
+
+
+def test_attention_sees_no_masked_token() -> None:
+    made, both = random("attention"), {m: evidence(m, 1) for m in SIZES}
+    _, mask, _ = made(both, keep(), T)
+    padded = both["text"].tokens + 9 * ~both["text"].mask[..., None]
+    other = {**both, "text": dataclasses.replace(both["text"], tokens=padded)}
+    assert torch.allclose(made(both, keep(), T)[0][mask], made(other, keep(), T)[0][mask])
+
+
+def test_pooled_vectors_become_one_token() -> None:
+    made, both = random("pooled"), {m: evidence(m, 1) for m in SIZES}
+    tokens, mask, _ = made(both, keep(), T)
+    assert tokens.shape == (ROWS, 1, DIM)
+    assert mask.all()
+    vector = torch.cat([made.gates(both, keep(), T)[m][:, None] * both[m].pooled for m in sorted(SIZES)], 1)
+    assert torch.allclose(tokens[:, 0], made.pack.project(vector))
+
+
+def test_another_way_to_join_is_refused() -> None:
+    with pytest.raises(SettingsError, match="joins by one of tokens, attention, pooled"):
+        Fusion(WIDTHS, WIDTHS, {"sketch": CHANNELS}, DIM, join="sum")
 
 
 def test_a_null_is_one_unmasked_token(fusion: Fusion) -> None:

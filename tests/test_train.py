@@ -136,17 +136,20 @@ def test_autoencoding_learns_and_scales_its_latents(pairs: str, tmp_path: Path) 
     assert latents.std() == pytest.approx(1, abs=0.05)
 
 
-def denoising(models: Models, pairs: str, output: str) -> Denoising:
+def denoising(models: Models, pairs: str, output: str, *more: str) -> Denoising:
     parts = (f"stage.options.clip={models['clip']}", f"stage.options.vae={models['path']}/vae")
-    return Denoising.create(settings("denoise", pairs, output, *parts))
+    return Denoising.create(settings("denoise", pairs, output, *parts, *more))
 
 
-def test_denoising_learns_and_saves_a_generator(models: Models, pairs: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("join", "hidden"), [("tokens", 128), ("attention", 128), ("pooled", 0)])
+def test_denoising_learns_and_saves_a_generator(
+    models: Models, pairs: str, tmp_path: Path, join: str, hidden: int
+) -> None:
     from pipeline.diffusion.backends import SketchToImageBackend
     from pipeline.models.files import Files
 
     torch.manual_seed(0)
-    stage = denoising(models, pairs, str(tmp_path))
+    stage = denoising(models, pairs, str(tmp_path), f"stage.options.fusion={{join: {join}, hidden: {hidden}}}")
     first, last = learns(stage, 40)
     assert last < first
     assert set(stage.validate(stage.network, batch())) == {"loss_all", "loss_text", "loss_sketch", "loss_none"}

@@ -61,7 +61,7 @@ def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
         num_decoder_blocks=(1, 1, 1),
         latent_channels=4,
     )
-    network = image.build(SIZE, 4, Clip.load(str(clip)).widths, (32, 32))
+    network = image.build(SIZE, 4, Clip.load(str(clip)).widths, (32, 32), {})
     with torch.no_grad():  # open the gates, or conditions would have no say in a random network
         network.fusion.gate[-1].bias.fill_(1.0)
     parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}

@@ -6,6 +6,7 @@ added to the down blocks. Pictures are [B, 3, S, S] in [0, 1]; latents are [B, C
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from diffusers import AutoencoderTiny, T2IAdapter, UNet2DConditionModel
 from torch import Tensor, nn
@@ -52,8 +53,15 @@ def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
     return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
 
 
-def build(image_size: int, latent_channels: int, widths: Mapping[str, int], channels: tuple[int, ...]) -> SketchToImage:
-    """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels."""
+def build(
+    image_size: int,
+    latent_channels: int,
+    widths: Mapping[str, int],
+    channels: tuple[int, ...],
+    fusion: Mapping[str, Any],
+) -> SketchToImage:
+    """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels; `fusion`
+    how the modalities are joined (models/fusion.py: join, hidden)."""
     dim = max(channels)
     deep = len(channels) - 1
     unet = UNet2DConditionModel(
@@ -70,10 +78,11 @@ def build(image_size: int, latent_channels: int, widths: Mapping[str, int], chan
         attention_head_dim=4,  # diffusers reads this as the number of heads
     )
     adapter = T2IAdapter(in_channels=1, channels=list(channels), num_res_blocks=2, downscale_factor=4)
-    fusion = Fusion(
+    fused = Fusion(
         tokens={"text": widths["tokens"], "sketch": widths["pooled"]},
         pooled={"text": widths["pooled"], "sketch": widths["pooled"]},
         maps={"sketch": list(channels)},
         dim=dim,
+        **fusion,
     )
-    return SketchToImage(unet, adapter, fusion)
+    return SketchToImage(unet, adapter, fused)

@@ -42,7 +42,7 @@ def section(facts: Facts) -> Section:
     drawings, tables = {"architecture": _diagram(facts, parts)}, {}
     weights = facts.model.file("fusion", WEIGHTS)
     over_time: dict[str, Any] = {}
-    if parts.fusion and weights:
+    if parts.fusion and parts.fusion.get("hidden", 1) and weights:
         over_time = gates.read(storage.read(weights), list(parts.fusion["tokens"])).over_time()
         drawings["gates"] = _gates(over_time)
         tables["gates"] = _gate_table(over_time)
@@ -160,7 +160,11 @@ def _tokens(parts: Parts, name: str) -> str:
 
 
 def _fusion(parts: Parts) -> str:
-    return f"a gate and a null for each\ntokens of {parts.fusion['dim']}" if parts.fusion else ""
+    if not parts.fusion:
+        return ""
+    own = "a gate and a null for each" if parts.fusion.get("hidden", 1) else "a null for each"
+    met = {"attention": ", which attend\nto each other", "pooled": "\none of all pooled vectors"}
+    return f"{own}\ntokens of {parts.fusion['dim']}{met.get(parts.fusion.get('join', 'tokens'), '')}"
 
 
 def _network(network: Mapping[str, Any] | None) -> str:

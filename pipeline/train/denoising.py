@@ -4,8 +4,9 @@ v-prediction (Salimans & Ho 2022): at x_t = a x_0 + s eps the target is v = a ep
 dropped alone, and all of them together, in a share of the rows, so that the network can be asked with any
 subset (`keep`).
 
-Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py), `channels` of the UNet's levels, `drop_each` and
-`drop_all` shares; `judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
+Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py), `channels` of the UNet's levels, `fusion` (how
+modalities are joined: models/fusion.py), `drop_each` and `drop_all` shares; `judge` (a CLIP folder, or null) and
+`scores` of the pictures that are drawn in validation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,8 @@ class Denoising:
         options = settings.stage.options
         clip = Clip.load(str(checkpoint.fetch(options["clip"])), device)
         vae = AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"])).float()
-        network = image.build(clip.image_size, vae.config.latent_channels, clip.widths, tuple(options["channels"]))
+        channels, latents = tuple(options["channels"]), vae.config.latent_channels
+        network = image.build(clip.image_size, latents, clip.widths, channels, options["fusion"])
         return cls(network, clip, vae, options)
 
     def conditions(self, texts: Sequence[str], sketch: Tensor) -> Conditions:
