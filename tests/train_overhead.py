@@ -31,7 +31,7 @@ from pipeline.train.settings import Train
 from tests import tiny
 from tests.test_train import settings
 
-ROWS, PASSES, TURNS = 512, 16, 12
+ROWS, PASSES, TURNS = 512, 16, 8
 STARTER = "starter:sketch_to_image"
 STAGES = {  # arguments, steps of a turn
     "align": (
