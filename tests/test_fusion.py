@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.conditions import Condition
 from pipeline.models.fusion import JOINS, Fusion
+from pipeline.models.joins import Mix, Pack
 from pipeline.settings import SettingsError
 
 ROWS, DIM = 3, 8
@@ -133,6 +134,14 @@ def test_pooled_vectors_become_one_token() -> None:
     assert mask.all()
     vector = torch.cat([made.gates(both, keep(), T)[m][:, None] * both[m].pooled for m in sorted(SIZES)], 1)
     assert torch.allclose(tokens[:, 0], made.pack.project(vector))
+
+
+def test_joins_alone() -> None:
+    tokens = torch.randn(2, 5, DIM)
+    assert torch.equal(Mix(DIM)(tokens, torch.ones(2, 5, dtype=torch.bool)), tokens)  # the identity at first
+    both, never = {m: evidence(m, 1) for m in SIZES}, keep(text=[False] * ROWS, sketch=[False] * ROWS)
+    token = Pack(WIDTHS, DIM)(both, never, dict.fromkeys(SIZES, torch.ones(ROWS)))
+    assert torch.equal(token[0], token[1])  # nothing is seen: the learned nulls
 
 
 def test_another_way_to_join_is_refused() -> None:
