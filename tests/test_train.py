@@ -60,6 +60,7 @@ def batch(count: int = 8) -> data.Batch:
         "sketch": np.array([np.asarray(s).tobytes() for s in sketch], dtype=object),
         "text": np.array([f"a {tiny.COLOURS[i % 5]} box" for i in range(count)], dtype=object),
         "tags": np.array(["square, shape"] * count, dtype=object),
+        **{f"has_{role}": np.ones(count, bool) for role in ("text", "image", "sketch")},
     }
 
 
@@ -172,7 +173,7 @@ def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Pa
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         return a * (x_t - a * x_0) / s - s * x_0
 
-    conditions = stage.conditions([""] * 8, sketch)
+    conditions = stage.conditions(batch(), [""] * 8, sketch)
     loss = stage.error(exact, picture, conditions, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
     assert loss < 1e-6
 
@@ -196,3 +197,16 @@ def test_relative_paths_of_a_training_are_made_absolute(pairs: str) -> None:
     assert made.stage.options["clip"] == str(Path.cwd() / "outputs/clip")
     assert made.stage.options["vae"] == "s3://b/vae"
     assert dataclasses.replace(made, output="out", input=given.input, stage=given.stage) == given
+
+
+def test_what_a_row_lacks_is_not_seen(models: Models, pairs: str, tmp_path: Path) -> None:
+    stage, whole = denoising(models, pairs, str(tmp_path)), batch()
+    partial = {**whole, "has_sketch": np.arange(8) < 4}
+    sketch = data.to_tensors(whole)[1]
+    assert stage.conditions(partial, list(whole["text"]), sketch)["sketch"].present.tolist() == [True] * 4 + [False] * 4
+    with torch.no_grad():
+        for parameter in stage.network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+    figures = stage.validate(stage.network, {**whole, "has_sketch": np.zeros(8, bool)})
+    assert figures["loss_sketch"] == figures["loss_none"]
+    assert figures["loss_all"] == figures["loss_text"] != figures["loss_none"]

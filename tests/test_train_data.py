@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.settings import SettingsError
 from pipeline.train import data
 from tests import tiny
 from tests.test_train import batch
@@ -19,13 +20,13 @@ def test_batches_become_pictures() -> None:
 
 def test_rows_are_filtered_and_decoded(pairs: str) -> None:
     table = data._read_group(pairs, 0, {"text": "text", "image": "image"}, "n > 1")
-    decoded = data.pictures({"image_size": 16})(table)
+    decoded = data.pictures({"image_size": 16}, ["image"])(table)
     assert decoded["text"].to_pylist() == ["a blue box", "a yellow box"]
     assert len(decoded["image"][0].as_py()) == 16 * 16 * 3
 
 
 def test_rows_without_tags_have_empty_ones(pairs: str) -> None:
-    table = data.pictures({"image_size": 32})(data._read_group(pairs, 0, {"text": "text"}, None))
+    table = data.pictures({"image_size": 32}, [])(data._read_group(pairs, 0, {"text": "text"}, None))
     assert table["tags"].to_pylist() == [""] * 4
 
 
@@ -55,14 +56,21 @@ def test_captions_are_the_text_or_some_of_its_words_and_tags() -> None:
     assert {data.caption("box", "", rng) for _ in range(100)} == {"box"}  # never nothing
 
 
-def test_rows_whose_pictures_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+def test_rows_may_lack_what_is_not_needed_but_hold_nothing_unreadable(tmp_path: Path) -> None:
     rows = tiny.rows(4)
     rows[1]["image"] = {"bytes": b"no picture", "path": None}
     rows[2]["sketch"] = None
     source = tiny.write(tmp_path / "in.parquet", rows)
     columns = {"text": "text", "image": "image", "sketch": "sketch"}
-    decoded = data.pictures({"image_size": 16})(data._read_group(str(source), 0, columns, None))
-    assert decoded["text"].to_pylist() == [rows[0]["text"], rows[3]["text"]]
+    table = data._read_group(str(source), 0, columns, None)
+    strict = data.pictures({"image_size": 16}, ["image", "sketch"])(table)
+    assert strict["text"].to_pylist() == [rows[0]["text"], rows[3]["text"]]
+    loose = data.pictures({"image_size": 16}, ["image"])(table)
+    assert loose["text"].to_pylist() == [rows[i]["text"] for i in (0, 2, 3)]
+    assert loose["has_sketch"].to_pylist() == [True, False, True]
+    assert loose["sketch"][1].as_py() == b"\xff" * 16 * 16
+    with pytest.raises(SettingsError, match="input.columns.mask"):
+        data.pictures({"image_size": 16}, ["mask"])(table)
 
 
 def numbers(batches: Iterable[data.Batch]) -> list[list[int]]:

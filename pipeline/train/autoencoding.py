@@ -7,6 +7,7 @@ which is what the denoiser's noise schedule expects.
 Options: `channels` of the convolutions, `latent_channels`, `blocks` per level.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ class Reconstruction(nn.Module):
 class Autoencoding:
     """Stage (train/stage.py) of stage=autoencode."""
 
-    reader = staticmethod(pictures)
+    reader = staticmethod(functools.partial(pictures, needed=("image",)))
 
     def __init__(self, network: Reconstruction, device: str = "cpu") -> None:
         self.network: nn.Module = network

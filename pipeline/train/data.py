@@ -22,6 +22,7 @@ from pipeline.sources import check_columns
 from pipeline.storage import Stored
 
 SHUFFLE_ROWS = 4096
+PICTURES = {"image": (media.decode_image, 3), "sketch": (media.decode_sketch, 1)}  # and their channels
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
@@ -104,32 +105,53 @@ def _read_group(uri: str, group: int, columns: dict[str, str], condition: str | 
     return pa.table({role: table[name] for role, name in columns.items()})
 
 
-def pictures(options: Mapping[str, Any]) -> Reader:
-    """Reader of pairs: text and tags as str, image and sketch as raw pixels of one size."""
-    return functools.partial(_pictures, size=int(options["image_size"]))
+def pictures(options: Mapping[str, Any], needed: Sequence[str]) -> Reader:
+    """Reader of pairs: text and tags as str, image and sketch as raw pixels of one size. A row may lack what is not
+    `needed`: has_text, has_image and has_sketch say what it has; what it lacks is "" or white."""
+    return functools.partial(_pictures, size=int(options["image_size"]), needed=needed)
 
 
-def _pictures(table: pa.Table, size: int) -> pa.Table:
-    """Rows whose pictures are there and can be read; the others are left out."""
+def _pictures(table: pa.Table, size: int, needed: Sequence[str]) -> pa.Table:
+    """Rows that have what is needed, and nothing that cannot be read."""
+    if lacking := [role for role in needed if role not in table.column_names]:
+        raise SettingsError(f"this training needs input.columns.{lacking[0]}= to name a column")
     bounds = media.Bounds()
-    if "tags" not in table.column_names:
-        table = table.append_column("tags", pa.nulls(len(table), pa.string()))
-    decoders = {"image": media.decode_image, "sketch": media.decode_sketch}
-    out: dict[str, pa.Array] = {}
+    out: dict[str, list[Any]] = {}
     for role in table.column_names:
-        values = table[role].to_pylist()
-        if role in decoders:
-            out[role] = pa.array([_picture(decoders[role], v, size) for v in values], pa.binary())
-        else:
-            out[role] = pa.array([media.field_text(v, bounds) or "" for v in values], pa.string())
-    return pa.table(out).drop_null()
+        if role not in PICTURES:
+            out[role] = [media.field_text(v, bounds) or "" for v in table[role].to_pylist()]
+    nothing = [None] * len(table)
+    for role, (decode, channels) in PICTURES.items():
+        values = table[role].to_pylist() if role in table.column_names else nothing
+        found = [_picture(decode, v, size) for v in values]
+        white = b"\xff" * (size * size * channels)
+        out[role] = [white if f == b"" else f for f in found]
+        out[f"has_{role}"] = [f != b"" for f in found]
+    out["tags"] = out.get("tags", [""] * len(table))
+    out["text"] = out.get("text", [""] * len(table))
+    out["has_text"] = [t != "" for t in out["text"]]
+    rows = pa.table({name: pa.array(values, _type(name)) for name, values in out.items()}).drop_null()
+    for role in needed:
+        rows = rows.filter(rows[f"has_{role}"])
+    return rows
+
+
+def _type(name: str) -> pa.DataType:
+    return pa.bool_() if name.startswith("has_") else pa.binary() if name in PICTURES else pa.string()
 
 
 def _picture(decode: Callable[[bytes, media.Bounds], media.Pixels], value: Any, size: int) -> bytes | None:
+    """Raw pixels; none where there is no picture; None where it cannot be read."""
     try:
-        return media.fit(decode(media.field_bytes(value) or b"", media.Bounds()), size).tobytes()
+        data = media.field_bytes(value)
+        return media.fit(decode(data, media.Bounds()), size).tobytes() if data else b""
     except media.MediaError:
         return None
+
+
+def told(batch: Batch, role: str) -> Tensor:
+    """[B] which rows of a batch have this."""
+    return torch.from_numpy(np.array(batch[f"has_{role}"], bool))
 
 
 def passes(rows: ray.data.Dataset, count: int) -> ray.data.Dataset:
@@ -186,7 +208,7 @@ def caption(text: str, tags: str, rng: np.random.Generator) -> str:
     """What a person might have typed: the annotation, three times in ten with some of the tags, and half the time
     without four in ten of its words, so that a picture is not learnt by heart from one wording."""
     words = [w.strip() for w in tags.split(",") if w.strip()]
-    if words and rng.random() < 0.3:
+    if words and text and rng.random() < 0.3:
         chosen = rng.choice(words, size=min(len(words), int(rng.integers(1, 4))), replace=False)
         text = ", ".join([text, *chosen.tolist()])
     if rng.random() < 0.5:

@@ -9,6 +9,7 @@ modalities are joined: models/fusion.py), `drop_each` and `drop_all` shares; `ju
 `scores` of the pictures that are drawn in validation.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +27,7 @@ from pipeline.media import Pixels
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
 from pipeline.train import drawing
-from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told
 from pipeline.train.settings import Train
 from pipeline.train.stage import Drawn
 from pipeline.train.validation import compared, scored
@@ -37,7 +38,7 @@ MODALITIES = ("text", "sketch")
 class Denoising:
     """Stage (train/stage.py) of stage=denoise."""
 
-    reader = staticmethod(pictures)
+    reader = staticmethod(functools.partial(pictures, needed=("image",)))
 
     def __init__(
         self, network: image.SketchToImage, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]
@@ -62,9 +63,10 @@ class Denoising:
         network = image.build(clip.image_size, latents, clip.widths, channels, options["fusion"])
         return cls(network, clip, vae, options)
 
-    def conditions(self, texts: Sequence[str], sketch: Tensor) -> Conditions:
-        """Evidence of texts and sketches [B, 1, S, S] in [0, 1]."""
+    def conditions(self, batch: Batch, texts: Sequence[str], sketch: Tensor) -> Conditions:
+        """Evidence of texts and sketches [B, 1, S, S] in [0, 1], absent in the rows of a batch that have none."""
         found = {"text": self.text(texts), "sketch": self.sketch.of_tensor(sketch)}
+        found = {name: condition.withhold(~told(batch, name)) for name, condition in found.items()}
         return {name: condition.each(lambda t: t.to(self.device)) for name, condition in found.items()}
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -73,7 +75,7 @@ class Denoising:
         moved = augment(torch.cat([picture, sketch], 1), generator, may_mirror(list(batch["text"])))
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
-        conditions = self.conditions(texts, moved[:, 3:])
+        conditions = self.conditions(batch, texts, moved[:, 3:])
         return self.error(
             network, moved[:, :3], conditions, draw_keep(MODALITIES, len(texts), self.options, generator), generator
         )
@@ -95,7 +97,7 @@ class Denoising:
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """The loss with all conditions and with none, on fixed noise: their gap is what the conditions tell."""
         picture, sketch = to_tensors(batch, self.device)
-        conditions = self.conditions(list(batch["text"]), sketch)
+        conditions = self.conditions(batch, list(batch["text"]), sketch)
         figures = {}
         for name, kept in {"all": MODALITIES, "text": ("text",), "sketch": ("sketch",), "none": ()}.items():
             keep = {m: torch.full((len(picture),), m in kept) for m in MODALITIES}
@@ -108,7 +110,7 @@ class Denoising:
     def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:
         """Pictures by text and sketch; in the grid sketches, results and the rows' own pictures."""
         pictures, sketches = to_tensors(batch, self.device)
-        conditions = self.conditions(list(batch["text"]), sketches)
+        conditions = self.conditions(batch, list(batch["text"]), sketches)
         side = sketches.shape[-1] // 4
         shape = (self.vae.config.latent_channels, side, side)
         x_0 = drawing.draw(drawing.Training(network, shape, self.scheduler.config), conditions, steps)

@@ -53,7 +53,8 @@ class Finetuning:
     def reader(options: Mapping[str, Any]) -> Reader:
         """Pictures of the checkpoint's size, their texts, and sketches where an adapter learns them."""
         base = check(options)
-        read = pictures({"image_size": side(options["model"], base.options)})
+        size = side(options["model"], base.options)
+        read = pictures({"image_size": size}, [role for role in base.roles if role != "text"])
         return functools.partial(_chosen, roles=base.roles, read=read)
 
     @classmethod
