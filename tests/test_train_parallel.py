@@ -71,6 +71,13 @@ def test_two_workers_train_as_one(how: str, accumulate: int, alone: tuple[list[f
     same(alone[1], folder)
 
 
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_two_workers_compare_all_their_rows(how: str, together: Path, tmp_path: Path) -> None:
+    alone = two_workers.train(0, 1, "ddp", 1, tmp_path, kind=two_workers.Pairs)
+    assert losses(together / f"{how}-pairs") == pytest.approx(alone, abs=1e-5)
+    same(tmp_path, together / f"{how}-pairs")
+
+
 def test_a_checkpoint_of_one_way_goes_on_in_another(alone: tuple[list[float], Path], together: Path) -> None:
     behind = pytest.approx(alone[0][two_workers.STEPS // 2 :], abs=1e-5)
     half = together / "fsdp1" / "half"

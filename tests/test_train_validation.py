@@ -11,7 +11,7 @@ import torch
 from pipeline import media, storage
 from pipeline.conditions import Condition
 from pipeline.train import drawing, validation
-from pipeline.train.alignment import Alignment
+from pipeline.train.autoencoding import Autoencoding
 from pipeline.train.denoising import Denoising, noise_schedule
 from tests.test_train import batch, denoising, settings
 
@@ -77,9 +77,9 @@ def test_without_a_judge_there_are_no_similarities(stage: Denoising) -> None:
 
 
 def test_stages_that_do_not_draw_are_only_measured(pairs: str, tmp_path: Path) -> None:
-    given = settings("align", pairs, str(tmp_path))
-    aligned = Alignment.create(given)
-    found = validation.validate(aligned, aligned.network.eval(), Shard(), given)
-    assert set(found.figures) == {"image_to_text_r1", "text_to_image_r1", "sketch_to_image_r1"}
+    given = settings("autoencode", pairs, str(tmp_path))
+    stage = Autoencoding.create(given)
+    found = validation.validate(stage, stage.network.eval(), Shard(), given)
+    assert set(found.figures) == {"psnr", "latent_std"}
     validation.show(str(tmp_path / "out"), 1, found.picture)
     assert not (tmp_path / "out").exists()

@@ -18,6 +18,8 @@ SIZE = 32
 COLOURS = ("red", "green", "blue", "yellow", "black")
 CLIP_OPTIONS = {
     "image_size": SIZE,
+    "pairs": [["image", "text"], ["sketch", "text"]],
+    "hardness": 0,
     "tower": "vit",
     "width": 32,
     "layers": 1,

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.train import parallel
+from pipeline.train.contrast import contrastive
 from pipeline.train.data import Batch
 from pipeline.train.notes import Notes
 from pipeline.train.settings import Optimiser
@@ -53,6 +54,14 @@ class Line:
         return F.mse_loss(network(batch["x"]), batch["x"].sum(1, keepdim=True))
 
 
+class Pairs(Line):
+    """A stage whose loss compares all rows with each other."""
+
+    def loss(self, network: nn.Module, batch: Batch, _: torch.Generator) -> torch.Tensor:
+        one, two = (parallel.gathered(network(x)) for x in (batch["x"], batch["x"].flip(1)))
+        return contrastive(-torch.cdist(one, 2 * two), torch.eye(len(one)))
+
+
 def batches(rank: int, world: int, accumulate: int, first: int = 0) -> list[Batch]:
     """This worker's share of each step's rows, the same rows in all for any number of workers and batches."""
     made = []
@@ -62,9 +71,11 @@ def batches(rank: int, world: int, accumulate: int, first: int = 0) -> list[Batc
     return made
 
 
-def train(rank: int, world: int, how: str, accumulate: int, folder: Path, compiled: bool = False) -> list[float]:
+def train(
+    rank: int, world: int, how: str, accumulate: int, folder: Path, compiled: bool = False, kind: type[Line] = Line
+) -> list[float]:
     """Losses of the steps, all from the beginning, or those behind a checkpoint in the folder; leaves one there."""
-    stage = Line()
+    stage = kind()
     if compiled:
         stage.network.compile()
     network = parallel.distributed(stage.network, how, torch.device("cpu"))
@@ -95,6 +106,10 @@ def everything(rank: int, world: int, folder: Path) -> None:
         losses = train(rank, world, how, accumulate, _made(folder / f"{how}{accumulate}"))
         if rank == 0:
             (folder / f"{how}{accumulate}" / "losses.json").write_text(json.dumps(losses))
+    for how in ("ddp", "fsdp"):
+        losses = train(rank, world, how, 1, _made(folder / f"{how}-pairs"), kind=Pairs)
+        if rank == 0:
+            (folder / f"{how}-pairs" / "losses.json").write_text(json.dumps(losses))
     losses = train(rank, world, "fsdp", 1, folder / "half")
     if rank == 0:
         (folder / "half" / "losses.json").write_text(json.dumps(losses))

@@ -35,7 +35,7 @@ def section(facts: Facts) -> Section | None:
         return None
     places = embed(vectors)
     shown = {i["source_id"]: r for i in facts.sheet for r in i["results"] if r["cell"] == cell}
-    drawn = _draw(places, kinds, _pictures(task, kinds, sources, shown))
+    drawn = draw(places, kinds, _pictures(task, kinds, sources, shown))
     table = pa.table({"source_id": sources, "kind": kinds, "x": places[:, 0], "y": places[:, 1]})
     values = {"cell": cell, "points": len(kinds), "inputs": len(set(sources))}
     return Section("map", "Map of the shared space", values, {"tsne": drawn}, {"tsne": table})
@@ -75,7 +75,8 @@ def _pictures(
     return found
 
 
-def _draw(places: NDArray[np.float32], kinds: Sequence[str], pictures: Mapping[int, NDArray[np.uint8]]) -> Drawing:
+def draw(places: NDArray[np.float32], kinds: Sequence[str], pictures: Mapping[int, NDArray[np.uint8]]) -> Drawing:
+    """Places [N, 2] coloured by kind; some points, by their numbers, as pictures."""
     made, axes = charts.figure(9, 5.4)
     names = sorted(set(kinds), key=lambda k: (k != RESULT, k))
     for number, name in enumerate(names):

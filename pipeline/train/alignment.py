@@ -1,13 +1,16 @@
 """stage=align: a small CLIP that puts text, image and sketch into one space.
 
-Symmetric InfoNCE (Radford et al. 2021) between image and text, and between sketch and text. Sketches are
-shared: the skin tones of one drawing differ only in their text. Rows of a batch with the same sketch are
-therefore all positives of each other in the sketch-text loss, with equal shares.
+Symmetric InfoNCE (contrast.py) between the modalities of each of `pairs`, over the rows that have both. Sketches are
+shared: the skin tones of one drawing differ only in their text and colours. Rows of a batch with the same sketch are
+therefore all positives of each other in the losses of sketches, with equal shares.
 
-Options: `tower` "vit" | "resnet" (the two starter CLIPs differ in it), `width` and `layers` of the towers,
-`embed_dim`, `vocabulary` (size of the byte-level BPE learned from the training texts), `context_length`.
+Options: `pairs` of "text", "image" and "sketch", `hardness` of negatives (contrast.py: harder), `tower` "vit" |
+"resnet" (the two starter CLIPs differ in it), `width` and `layers` of the towers, `embed_dim`, `vocabulary` (size of the
+byte-level BPE learned from the training texts), `context_length`.
 """
 
+import functools
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,16 +19,25 @@ from typing import Any, Self
 import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
+from pipeline import media
 from pipeline.conditions.clip import save as save_clip
-from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, whole
+from pipeline.report import tsne
+from pipeline.settings import SettingsError
+from pipeline.train import contrast, parallel
+from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told, whole
 from pipeline.train.settings import Train
+from pipeline.train.stage import Drawn
 from pipeline.train.tokenizer import END_ID, learn
 
 PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+MODALITIES = ("image", "sketch", "text")
+MAPPED = 250  # rows on the map of the space
+ROWS = 128  # that are embedded at once
+EMPTY = np.zeros((0, 1), np.float32)
 SAME_SKETCH = 0.01  # mean absolute difference in [0, 1] under which two sketches are one
 
 
@@ -53,11 +65,19 @@ def model_config(options: Mapping[str, Any], image_size: int, vocabulary: int) -
 class Alignment:
     """Stage (train/stage.py) of stage=align."""
 
-    reader = staticmethod(pictures)
+    reader = staticmethod(functools.partial(pictures, needed=()))
     device = "cpu"
 
-    def __init__(self, network: nn.Module, config: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        config: dict[str, Any],
+        tokenizer: PreTrainedTokenizerFast,
+        pairs: Sequence[Sequence[str]],
+        hardness: float,
+    ) -> None:
         self.network, self.config, self.tokenizer = network, config, tokenizer
+        self.pairs, self.hardness = pairs, hardness
         self.context_length = config["model_cfg"]["text_cfg"]["context_length"]
 
     @classmethod
@@ -75,7 +95,8 @@ class Alignment:
         model = model_config(options, options["image_size"], len(tokenizer))
         logging.getLogger().setLevel(logging.WARNING)  # open_clip reports every step of building at INFO
         network = open_clip.CustomTextCLIP(**model)
-        return cls(network, {"model_cfg": {**model, "custom_text": True}, "preprocess_cfg": PREPROCESS}, tokenizer)
+        config = {"model_cfg": {**model, "custom_text": True}, "preprocess_cfg": PREPROCESS}
+        return cls(network, config, tokenizer, checked(options["pairs"]), float(options["hardness"]))
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids [B, L]."""
@@ -88,29 +109,65 @@ class Alignment:
         return torch.cat([image, sketch.expand_as(image)]) * 2 - 1  # as PREPROCESS says
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Mean of the image-text and the sketch-text loss."""
+        """Mean of the pairs' losses, over all workers' rows."""
         image, sketch = to_tensors(batch, self.device)
-        same = (torch.cdist(sketch.flatten(1), sketch.flatten(1), p=1) / sketch[0].numel() < SAME_SKETCH).float()
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
         moved = augment(torch.cat([image, sketch], 1), generator, may_mirror(list(batch["text"])))
-        out = network(image=self.pictures(moved[:, :3], moved[:, 3:]), text=self.ids(texts))
-        vision, text, scale = out[0].float(), out[1].float(), out[2].float()
-        image_logits, sketch_logits = (scale * v @ text.T for v in vision.chunk(2))
-        own = torch.eye(len(same), device=same.device)
-        return (contrastive(image_logits, own) + contrastive(sketch_logits, same)) / 2
+        vectors, scale = self.embedded(network, moved[:, :3], moved[:, 3:], texts)
+        vectors = {m: parallel.gathered(v) for m, v in vectors.items()}
+        has = {m: parallel.gathered(told(batch, m).to(self.device).float()) > 0 for m in MODALITIES}
+        drawn = parallel.gathered(sketch.flatten(1))
+        same = (torch.cdist(drawn, drawn, p=1) / drawn.shape[1] < SAME_SKETCH).float()
+        alone = torch.eye(len(same), device=same.device)
+        losses = [
+            contrast.between(
+                *(vectors[one], vectors[two], has[one] & has[two], scale),
+                same if "sketch" in (one, two) else alone,
+                self.hardness,
+            )
+            for one, two in self.pairs
+        ]
+        known = [loss for loss in losses if loss is not None]
+        nothing = 0 * scale + sum(0 * v.sum() for v in vectors.values())  # every parameter has a gradient
+        return nothing + sum(known) / max(1, len(known))
+
+    def embedded(
+        self, network: nn.Module, image: Tensor, sketch: Tensor, texts: Sequence[str]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """(unit vectors [B, E] of each modality, factor of their cosines)."""
+        out = network(image=self.pictures(image, sketch), text=self.ids(texts))
+        images, sketches = out[0].float().chunk(2)
+        return {"image": images, "sketch": sketches, "text": out[1].float()}, out[2].float()
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
-        """Recall at 1 among the rows of the batch, each way."""
+        """Recall at 1 among the rows of the batch that have all, each way."""
+        figures = contrast.found(self._spaces(network, batch), self.pairs)
+        return {name: value for name, value in figures.items() if name.endswith("_r1")}
+
+    @torch.no_grad()
+    def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:  # noqa: ARG002
+        """Recall at 1, 5 and 10 among all given rows that have all modalities, modality gaps, a map of the space."""
+        spaces = self._spaces(network, batch)
+        figures = contrast.found(spaces, list(itertools.combinations(MODALITIES, 2)))
+        shown = {m: v[:MAPPED] for m, v in spaces.items()}
+        kinds = [m for m, v in shown.items() for _ in v]
+        if len(kinds) < tsne.LEAST:
+            return Drawn(figures, np.zeros((0, 0, 3), np.uint8))
+        places = tsne.embed(np.concatenate(list(shown.values())))
+        picture = media.decode_image(tsne.draw(places, kinds, {}).png, media.Bounds())
+        return Drawn(figures, picture)
+
+    def _spaces(self, network: nn.Module, batch: Batch) -> dict[str, NDArray[np.float32]]:
+        """Unit vectors [N, E] of the rows of a batch that have all modalities."""
         image, sketch = to_tensors(batch, self.device)
-        out = network(image=self.pictures(image, sketch), text=self.ids(list(batch["text"])))
-        v, s = out[0].chunk(2)
-        return {
-            "image_to_text_r1": recall_at_1(v @ out[1].T),
-            "text_to_image_r1": recall_at_1(out[1] @ v.T),
-            "sketch_to_image_r1": recall_at_1(s @ v.T),
-        }
+        all_of = torch.stack([told(batch, m) for m in MODALITIES]).all(0)
+        parts = []
+        for rows in torch.arange(len(all_of))[all_of].split(ROWS):
+            texts = [batch["text"][i] for i in rows.tolist()]
+            parts.append(self.embedded(network, image[rows], sketch[rows], texts)[0])
+        return {m: torch.cat([p[m] for p in parts]).cpu().numpy() if parts else EMPTY for m in MODALITIES}
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """An open_clip folder with its tokenizer."""
@@ -118,15 +175,14 @@ class Alignment:
         self.tokenizer.save_pretrained(folder)
 
 
-def contrastive(logits: Tensor, positives: Tensor) -> Tensor:
-    """Symmetric cross-entropy of logits [B, B] where positives [B, B] share each row's probability equally."""
-    rows, columns = positives / positives.sum(1, keepdim=True), positives.T / positives.T.sum(1, keepdim=True)
-    return (F.cross_entropy(logits, rows) + F.cross_entropy(logits.T, columns)) / 2
-
-
-def recall_at_1(similarity: Tensor) -> float:
-    """Share of rows [B, B] whose own column is the nearest."""
-    return float((similarity.argmax(1) == torch.arange(len(similarity), device=similarity.device)).float().mean())
+def checked(pairs: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Pairs of two known modalities. Raises SettingsError for others."""
+    for pair in pairs:
+        if len(set(pair)) != 2 or not set(pair) <= set(MODALITIES):
+            raise SettingsError(f"stage.options.pairs={list(pair)} must be two of {', '.join(MODALITIES)}")
+    if not pairs:
+        raise SettingsError("stage.options.pairs needs at least one pair, e.g. [[image,text]]")
+    return pairs
 
 
 def _texts(settings: Train) -> list[str]:

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.conditions.space import DanceSpace
 from pipeline.music import CHANNELS
-from pipeline.train import dances
-from pipeline.train.alignment import contrastive, recall_at_1
+from pipeline.train import contrast, dances, parallel
+from pipeline.train.contrast import contrastive
 from pipeline.train.data import Batch, whole
 from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
@@ -62,11 +62,14 @@ class DanceAlignment:
         rows = dances.arranged(batch, self.frames, generator)
         music = rows.music + NOISE * torch.randn(rows.music.shape, generator=generator)
         heard, danced, said = network(music.to(self.device), rows.features.to(self.device), self.ids(rows.texts))
-        songs = (rows.songs[:, None] == rows.songs).float().to(self.device)
-        captions = torch.tensor([[float(a == b) for a in rows.texts] for b in rows.texts], device=self.device)
+        heard, danced, said = (parallel.gathered(v.float()) for v in (heard, danced, said))
+        songs = parallel.gathered(rows.songs.to(self.device))
+        captions = parallel.gathered(self.ids(rows.texts))
+        same_song = (songs[:, None] == songs).float()
+        same_caption = (captions[:, None] == captions).all(2).float()
         scale = unwrapped(network).scale.exp().clamp(max=100)
-        by_music = contrastive(scale[0] * heard.float() @ danced.float().T, songs)
-        return (by_music + contrastive(scale[1] * said.float() @ danced.float().T, captions)) / 2
+        by_music = contrastive(scale[0] * heard @ danced.T, same_song)
+        return (by_music + contrastive(scale[1] * said @ danced.T, same_caption)) / 2
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -74,8 +77,8 @@ class DanceAlignment:
         rows = dances.arranged(batch, self.frames, None)
         heard, danced, said = network(rows.music.to(self.device), rows.features.to(self.device), self.ids(rows.texts))
         return {
-            "music_to_motion_r1": recall_at_1(heard @ danced.T),
-            "text_to_motion_r1": recall_at_1(said @ danced.T),
+            "music_to_motion_r1": contrast.recall((heard @ danced.T).cpu().numpy(), 1),
+            "text_to_motion_r1": contrast.recall((said @ danced.T).cpu().numpy(), 1),
             "cosine_music": float((heard * danced).sum(-1).mean()),
             "cosine_text": float((said * danced).sum(-1).mean()),
         }

@@ -19,6 +19,7 @@ from pipeline.kinds import decode_audio, decode_motion
 from pipeline.motion import representation
 from pipeline.motion.skeleton import MIRRORED
 from pipeline.music import CHANNELS, MusicFeatures
+from pipeline.seeds import digest
 from pipeline.train.data import Batch, Reader, whole
 from pipeline.train.settings import Train
 
@@ -87,7 +88,7 @@ def arranged(batch: Batch, frames: int, generator: torch.Generator | None) -> Da
         music.append(m[start : start + frames])
         texts.append(said[chosen])
     valid = torch.stack([torch.arange(frames) < len(p) for p in poses])
-    songs = torch.tensor([hash(bytes(heard)) for heard in batch["music"]])
+    songs = torch.tensor([int.from_bytes(digest(bytes(heard), size=7)) for heard in batch["music"]])
     return Dances(_stacked(poses, frames), _stacked(music, frames), valid, texts, songs)
 
 

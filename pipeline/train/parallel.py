@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional as collective
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -58,6 +59,11 @@ def synchronised(network: nn.Module, last: bool) -> Iterator[None]:
 def whole(tensor: Tensor) -> Tensor:
     """A tensor of which each worker has a share, put together; all workers call it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The rows of all workers' tensors of one shape, in the workers' order; gradients go back to whom they are due."""
+    return torch.cat(collective.all_gather(tensor)) if workers() > 1 else tensor
 
 
 def mean(values: Tensor) -> Tensor:
