@@ -5,8 +5,8 @@ shared: the skin tones of one drawing differ only in their text and colours. Row
 therefore all positives of each other in the losses of sketches, with equal shares.
 
 Options: `pairs` of "text", "image" and "sketch", `hardness` of negatives (contrast.py: harder), `tower` "vit" |
-"resnet" (the two starter CLIPs differ in it), `width` and `layers` of the towers, `embed_dim`, `vocabulary` (size of the
-byte-level BPE learned from the training texts), `context_length`.
+"resnet" (the two starter CLIPs differ in it), `width` and `layers` of the towers, `embed_dim`, `vocabulary` (size of
+the byte-level BPE learned from the training texts), `context_length`.
 """
 
 import functools
