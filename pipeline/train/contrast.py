@@ -55,7 +55,7 @@ def gap(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
 
 
 def found(spaces: Mapping[str, NDArray[np.floating]], pairs: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Recall at RANKS each way and the gap of pairs of modalities; rows of their unit vectors [N, E] belong together."""
+    """Recall at RANKS each way and the gap of pairs of modalities; unit vectors [N, E] in a row belong together."""
     figures: dict[str, float] = {}
     for one, two in pairs:
         similarity = spaces[one] @ spaces[two].T
