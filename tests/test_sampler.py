@@ -196,8 +196,9 @@ def test_sigma_does_not_depend_on_the_scheduler() -> None:
 
 
 def test_dynamic_schemes_see_sigma_and_predictions() -> None:
-    def halve(sigma: float, eps: Tensor, w: Tensor) -> Tensor:
+    def halve(sigma: float, eps: Tensor, w: Tensor, subsets: Sequence[frozenset[str]]) -> Tensor:
         assert sigma == 3.0
+        assert list(subsets) == [frozenset(), frozenset("a")]
         assert eps.shape == (2, 1, 5)
         return w / 2
 

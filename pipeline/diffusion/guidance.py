@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from pipeline.diffusion.schemes import Subset, Weights, scheme
+from pipeline.settings import resolve
 
 
 class Reweigh(Protocol):
     """A dynamic scheme's rule: the weights of a step from what the branches predicted."""
 
-    def __call__(self, sigma: float, eps: Tensor, w: Tensor) -> Tensor:
-        """Weights [K, B] from sigma, predictions eps [K, B, ...] and the table's weights w [K, B]."""
+    def __call__(self, sigma: float, eps: Tensor, w: Tensor, subsets: Sequence[Subset]) -> Tensor:
+        """Weights [K, B] from sigma, predictions eps [K, B, ...] and the table's weights w [K, B] of K branches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Branches:
         """Guided prediction [B, ...] of branch predictions eps [K, B, ...]."""
         w = self.weights.to(eps)
         if self.reweigh is not None:
-            w = self.reweigh(sigma, eps, w)
+            w = self.reweigh(sigma, eps, w, self.subsets)
         return torch.einsum("kb,kb...->b...", w, eps)
 
 
@@ -41,7 +42,8 @@ def branches(name: str, modalities: Sequence[str], needed: Sequence[Subset], row
     """The needed branches of a batch, with the weights of its rows."""
     chosen = scheme(name)
     tables = [chosen.table(modalities, weights) for weights in rows]
-    return Branches(tuple(needed), torch.tensor([[t[s] for t in tables] for s in needed]), chosen.reweigh)
+    reweigh: Reweigh | None = resolve(chosen.reweigh) if chosen.reweigh else None
+    return Branches(tuple(needed), torch.tensor([[t[s] for t in tables] for s in needed]), reweigh)
 
 
 def everything(modalities: Sequence[str], rows: int) -> Branches:

@@ -6,13 +6,13 @@ Every published scheme has the form  eps = sum_k w_k * eps(x_t | subset_k)  with
     single     {}: 1 - s,  {all}: s                              classifier-free guidance (Ho & Salimans 2022)
     composed   {}: 1 - sum_i l_i,  {i}: l_i                      Composable Diffusion (Liu et al. 2022)
     chained    {}: 1 - s_a,  {a}: s_a - s_b,  {a, b}: s_b, ...   InstructPix2Pix (Brooks et al. 2023)
+    balanced   as composed, but scaled at every step so that all conditions pull equally hard (balanced.py)
 
 A new scheme is one `Scheme`, here or in a module of your own, named "module:attribute" in guidance.scheme.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from pipeline.settings import SettingsError, resolve
 
@@ -27,7 +27,9 @@ class Scheme:
 
     table: Callable[[Sequence[str], Weights], Table]
     uses: Callable[[Sequence[str]], tuple[str, ...]] = tuple
-    reweigh: Any = None  # guidance.Reweigh of a dynamic scheme; None: the table's weights hold at every step
+    reweigh: str | None = (
+        None  # "module:attribute" of a dynamic scheme's guidance.Reweigh; None: the table always holds
+    )
 
 
 def _none(modalities: Sequence[str], _: Weights) -> Table:
@@ -53,6 +55,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "single": Scheme(_single, uses=lambda modalities: ("all",)),
     "composed": Scheme(_composed),
     "chained": Scheme(_chained),
+    "balanced": Scheme(_composed, reweigh="pipeline.diffusion.balanced:balance"),
 }
 
 
@@ -67,9 +70,11 @@ def scheme(name: str) -> Scheme:
 
 
 def subsets(name: str, modalities: Sequence[str], cells: Sequence[Weights]) -> tuple[Subset, ...]:
-    """Branches that any cell of a plan needs: a branch whose weight is zero in all of them costs and adds nothing.
+    """Branches that any cell of a plan needs: a branch whose weight is zero in all of them costs and adds nothing,
+    unless weights change from step to step.
 
     Every batch of the run evaluates exactly these, so that no row's bytes depend on its neighbours' weights.
     """
     tables = [scheme(name).table(modalities, weights) for weights in cells]
-    return tuple(s for s in tables[0] if any(t[s] for t in tables))
+    dynamic = scheme(name).reweigh is not None
+    return tuple(s for s in tables[0] if dynamic or any(t[s] for t in tables))
