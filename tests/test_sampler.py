@@ -1,6 +1,7 @@
 """The sampling loop against closed forms: data drawn from N(mean, STD^2) has an exact denoiser and an exact ODE."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
