@@ -1,0 +1,24 @@
+"""Any subset of conditions: what is drawn by both, by the text and by the sketch, of models in whose training rows text
+and sketch were each missing at random."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.studies import denoisers, pairs
+from tests.studies.study import Measure, Variant
+
+
+def _thinned(data: Path, seed: int, percent: int) -> Path:
+    place = data.parent / f"missing-{percent}-{seed}.parquet"
+    return pairs.made(place, data, lambda table: pairs.missing(table, percent / 100, seed))
+
+
+VARIANTS = (
+    Variant("none missing", "denoisers/tokens-gates"),
+    *(
+        Variant(f"{p} % missing", f"denoisers/missing-{p}", learns=functools.partial(_thinned, percent=p))
+        for p in (25, 50, 75)
+    ),
+)
+MEASURES: Mapping[str, Measure] = {"losses": denoisers.train, "drawn": denoisers.measure}
