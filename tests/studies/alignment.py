@@ -27,3 +27,4 @@ def train(variant: Variant, seed: int, pairs: Path, folder: Path) -> Figures:
 
 
 MEASURES: Mapping[str, Measure] = {"found": train}
+SHOWN = ("image_to_text_r1", "text_to_image_r1", "sketch_to_image_r1", "image_to_text_r10", "gap_image_text")

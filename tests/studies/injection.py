@@ -28,3 +28,7 @@ def flooded(variant: Variant, seed: int, data: Path, folder: Path) -> Figures:
 
 
 MEASURES: Mapping[str, Measure] = {"losses": denoisers.train, "drawn": denoisers.measure, "flooded": flooded}
+SHOWN = (
+    *("loss_all", "frechet, both", "clip_image, both", "delta_e, both", "sketch_f1, both", "clip_text, text"),
+    *("clip_image, both, sketch is noise", "clip_image, both, text is noise"),
+)

@@ -22,3 +22,7 @@ VARIANTS = (
     ),
 )
 MEASURES: Mapping[str, Measure] = {"losses": denoisers.train, "drawn": denoisers.measure}
+SHOWN = (
+    *("frechet, both", "delta_e, both", "clip_image, both", "sketch_f1, both"),
+    *("sketch_f1, sketch", "clip_image, sketch", "clip_text, text", "clip_image, text"),
+)
