@@ -59,7 +59,12 @@ def model_config(options: Mapping[str, Any], image_size: int, vocabulary: int) -
         "pool_type": "eos",
         "eos_id": END_ID,
     }
-    return {"embed_dim": options["embed_dim"], "vision_cfg": vision, "text_cfg": text}
+    return {
+        "embed_dim": options["embed_dim"],
+        "vision_cfg": vision,
+        "text_cfg": text,
+        "nonscalar_logit_scale": True,  # FSDP2 shares no scalars
+    }
 
 
 class Alignment:
@@ -129,7 +134,7 @@ class Alignment:
             for one, two in self.pairs
         ]
         known = [loss for loss in losses if loss is not None]
-        nothing = 0 * scale + sum(0 * v.sum() for v in vectors.values())  # every parameter has a gradient
+        nothing = 0 * scale.sum() + sum(0 * v.sum() for v in vectors.values())  # every parameter has a gradient
         return nothing + sum(known) / max(1, len(known))
 
     def embedded(
