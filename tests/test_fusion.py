@@ -172,3 +172,11 @@ def test_round_trip_through_a_folder(fusion: Fusion, tmp_path_factory: pytest.Te
     both = {m: evidence(m, 1) for m in SIZES}
     for a, b in zip(Fusion.from_pretrained(folder)(both, keep(), T)[:2], fusion(both, keep(), T)[:2], strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_half_precision_stays_half_precision(join: str, hidden: int) -> None:
+    half = {m: evidence(m, 1, [True, False, True]).to("cpu", torch.bfloat16) for m in SIZES}
+    tokens, _, maps = random(join, hidden).to(torch.bfloat16)(half, keep(), T)
+    assert {x.dtype for x in (tokens, *maps)} == {torch.bfloat16}

@@ -85,7 +85,7 @@ class Fusion(ModelMixin, ConfigMixin):
     def gates(self, conditions: Conditions, keep: Keep, t: Tensor) -> dict[str, Tensor]:
         """Gate of each modality [B], in (-1, 1); 1 without gates. t [B] is the training timestep, in [0, 1000)."""
         if self.gate is None:
-            return {m: torch.ones(len(t), device=t.device) for m in self.modalities}
+            return {m: torch.ones_like(conditions[m].pooled[:, 0]) for m in self.modalities}
         evidence = torch.stack(
             [
                 torch.where(seen_in(conditions[m], keep[m])[:, None], layer(conditions[m].pooled), self.null_pool[m])

@@ -20,7 +20,7 @@ from pipeline.train import data, loop
 from pipeline.train.data import Reader
 from pipeline.train.follow import following
 from pipeline.train.schedule import schedule
-from pipeline.train.settings import Train, check
+from pipeline.train.settings import Train, Workers, check
 from pipeline.train.steps import epoch_steps
 from pipeline.train.trackers import maker
 
@@ -97,7 +97,9 @@ def _trainer(settings: Train, reader: Reader) -> TorchTrainer:
     return TorchTrainer(
         loop.worker,
         train_loop_config={"settings": dataclasses.asdict(settings), "rows": own},
-        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
+        scaling_config=ScalingConfig(
+            num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=reserved(workers)
+        ),
         datasets={"train": data.passes(train, options.passes), "val": val},
         dataset_config=ray.train.DataConfig(
             datasets_to_split=["train"], execution_options=ExecutionOptions(preserve_order=True)
@@ -111,3 +113,14 @@ def _trainer(settings: Train, reader: Reader) -> TorchTrainer:
             callbacks=[Log(settings.output)],
         ),
     )
+
+
+def reserved(workers: Workers) -> dict[str, float] | None:
+    """What each worker asks Ray for; None: one GPU, or one CPU. Workers on CPUs that read rows while they train leave a
+    CPU for reading, or they would wait for each other forever. Raises SettingsError where there is but one."""
+    if workers.gpu or workers.cache:
+        return None
+    free = ray.cluster_resources().get("CPU", 0.0) - 1
+    if free <= 0:
+        raise SettingsError("workers.cache=false reads rows while it trains, which takes two CPUs; take cache=true")
+    return {"CPU": min(1.0, free / workers.count)}
