@@ -41,6 +41,9 @@ class Discriminator(nn.Module):
         self.match = nn.ModuleDict(
             {m: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, channels[-1])) for m, width in tokens.items()}
         )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):  # as loud behind each level as before it, or nothing is told for long
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
 
     def forward(self, x_0: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
         """Verdicts [B, P] of P places, above 0 for real ones that fit; in float32, whatever it computes in."""
