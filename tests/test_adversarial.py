@@ -66,7 +66,7 @@ def test_each_learns_in_its_turn_alone(models: Models) -> None:
     play = trainer(stage)
     for number in range(4):
         turn = TURNS[number % 2]
-        assert play.turn == turn
+        assert play.turn[0] == turn
         before = copy.deepcopy(stage.network.state_dict())
         rate = play.rate
         assert torch.isfinite(play.step([batch()], torch.Generator().manual_seed(0))).all()
@@ -106,9 +106,11 @@ def test_an_interrupted_game_goes_on_bit_by_bit(models: Models, tmp_path: Path, 
     first.state.save(tmp_path)
     second = trainer(playing(models))
     second.state.load(tmp_path)
-    assert second.turn == TURNS[done % 2]
+    assert second.turn[0] == TURNS[done % 2]
     assert steps(first, 3) == steps(second, 3)
-    for a, b in zip(first.state.parameters + first.state.average, second.state.parameters + second.state.average):
+    for a, b in zip(
+        first.state.parameters + first.state.average, second.state.parameters + second.state.average, strict=True
+    ):
         assert torch.equal(a, b)
 
 

@@ -94,7 +94,9 @@ def test_a_checkpoint_of_one_way_goes_on_in_another(alone: tuple[list[float], Pa
 
 
 @pytest.mark.parametrize(("how", "accumulate"), two_workers.WAYS)
-def test_two_workers_take_turns_as_one(how: str, accumulate: int, duel: tuple[list[float], Path], together: Path) -> None:
+def test_two_workers_take_turns_as_one(
+    how: str, accumulate: int, duel: tuple[list[float], Path], together: Path
+) -> None:
     folder = together / f"duel-{how}{accumulate}"
     assert losses(folder) == pytest.approx(duel[0], abs=1e-5)
     same(duel[1], folder)

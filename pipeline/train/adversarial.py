@@ -60,9 +60,7 @@ class Adversarial(Picturing):
         """What the generator learns from beside the discriminator, by what it made."""
         raise NotImplementedError
 
-    def loss(
-        self, network: nn.Module, batch: Batch, generator: torch.Generator, turn: str = "discriminator"
-    ) -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator, turn: str = "discriminator") -> Tensor:
         """The loss of the one whose turn it is."""
         picture, conditions = self.varied(batch, generator)
         keep = self.on(draw_keep(MODALITIES, len(picture), self.options, generator))
@@ -135,8 +133,10 @@ class Gan(Adversarial):
         options = dict(settings.stage.options)
         clip, vae = frozen(options, device)
         generator = fresh(clip, vae, options)
-        if generator.fusion.gate is not None:
-            nn.init.ones_(generator.fusion.gate[-1].bias)  # conditions speak from the first step on
+        if (
+            generator.fusion.gate is not None
+        ):  # nothing was trained before, so that nothing has to be sheltered at first
+            nn.init.ones_(generator.fusion.gate.get_parameter(f"{len(generator.fusion.gate) - 1}.bias"))
         pair = Pair(generator, discriminator(clip, vae, options))
         return cls(pair, clip, vae, options, noise_schedule("sample"))
 

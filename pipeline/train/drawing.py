@@ -21,7 +21,9 @@ SCHEDULER = "ddim"
 class Training(Denoiser):
     """A network that is called by its forward alone, as FSDP asks: x_t, t, conditions, keep -> prediction."""
 
-    def __init__(self, network: Callable[..., Tensor], latent_shape: Sequence[int], scheduler_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, network: Callable[..., Tensor], latent_shape: Sequence[int], scheduler_config: Mapping[str, Any]
+    ) -> None:
         self.network, self.latent_shape = network, tuple(latent_shape)
         self.scheduler_config = dict(scheduler_config)
 

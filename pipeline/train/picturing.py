@@ -1,4 +1,4 @@
-"""What stages share that make pictures of text and sketch, in the latents of a frozen autoencoder: what a batch becomes,
+"""What stages share that make pictures of text and sketch in the latents of a frozen autoencoder: what a batch becomes,
 what any subset of the conditions gives on held-out rows, results that are drawn and scored, the folder that is saved.
 
 Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py); `judge` (a CLIP folder, or null) and `scores` of

@@ -20,6 +20,7 @@ class Trainer:
 
     def __init__(self, stage: Stage, network: nn.Module, state: State, options: Optimiser, total: int) -> None:
         self.stage, self.network, self.state = stage, network, state
+        self.alternating: Alternates | None = stage if isinstance(stage, Alternates) else None
         self.options, self.total = options, total
         self.device = state.parameters[0].device.type
         self.mixed = options.precision == "bfloat16"
@@ -41,25 +42,23 @@ class Trainer:
 
     def _loss(self) -> Callable[..., Tensor]:
         """The loss of the next step; where children take turns, that of the one that alone has gradients then."""
-        if self.turn is None:
+        if self.alternating is None:
             return self.stage.loss
+        turn, _ = self.turn
         for name, child in self.state.network.named_children():
-            child.requires_grad_(name == self.turn)
-        return functools.partial(self.stage.loss, turn=self.turn)
+            child.requires_grad_(name == turn)
+        return functools.partial(self.alternating.loss, turn=turn)
 
     @property
-    def turn(self) -> str | None:
-        """The child of the network that learns in the next step; None: all of it does."""
-        if not isinstance(self.stage, Alternates):
-            return None
-        names = tuple(self.stage.turns)
-        return names[self.state.position.step % len(names)]
+    def turn(self) -> tuple[str, float]:
+        """(the child of the network that learns in the next step, its share of the learning rate); ("", 1): all do."""
+        turns = tuple(self.alternating.turns.items()) if self.alternating else (("", 1.0),)
+        return turns[self.state.position.step % len(turns)]
 
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        share = self.stage.turns[self.turn] if isinstance(self.stage, Alternates) and self.turn else 1.0
-        return share * learning_rate(self.options, self.state.position.step, self.total)
+        return self.turn[1] * learning_rate(self.options, self.state.position.step, self.total)
 
 
 def epoch_steps(options: Optimiser, rows: int) -> int:
