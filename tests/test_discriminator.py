@@ -7,6 +7,7 @@ import torch
 
 from pipeline.conditions import Condition, Conditions
 from pipeline.models.discriminator import Discriminator, Pair
+from pipeline.train.adversary import telling
 
 ROWS, SIDE = 5, 8
 
@@ -63,6 +64,24 @@ def test_verdicts_are_not_rounded_to_eight_bits(judge: Discriminator) -> None:
         found = judge(torch.randn(ROWS, 4, SIDE, SIDE), conditions(0), seeing("text"))
     assert found.dtype == torch.float32
     assert not torch.equal(found, found.bfloat16().float())
+
+
+def test_it_learns_which_text_a_real_row_belongs_to() -> None:
+    """Each channel of x_0 follows one number of the token: with others' tokens real rows are as wrong as made ones."""
+    torch.manual_seed(0)
+    judge = Discriminator(4, {"text": 4}, {}, [16, 16])
+    optimiser = torch.optim.Adam(judge.parameters(), 3e-3)
+    seen, there = {"text": torch.ones(32, dtype=torch.bool)}, torch.ones(32, 1, dtype=torch.bool)
+    for _ in range(150):
+        x_0 = torch.randn(32, 4, 1, 1)
+        text = [Condition(t[:, None], there, t, (), there[:, 0]) for t in (x_0[:, :, 0, 0], x_0[:, :, 0, 0].roll(1, 0))]
+        x_0 = x_0 + 0.1 * torch.randn(32, 4, 4, 4)
+        right, wrong = (judge(x_0, {"text": t}, seen) for t in text)
+        made = judge(torch.randn(32, 4, 4, 4), {"text": text[0]}, seen)
+        optimiser.zero_grad()
+        telling("logistic", right, made, wrong, there[:, 0]).backward()
+        optimiser.step()
+    assert right.mean() > 0.5 > -0.5 > wrong.mean()
 
 
 def test_a_pair_is_one_network_of_two() -> None:
