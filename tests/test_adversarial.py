@@ -18,6 +18,7 @@ from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.models.files import Files
 from pipeline.train.adversarial import Gan
 from pipeline.train.data import to_tensors
+from pipeline.train.picturing import SUBSETS
 from pipeline.train.settings import Train
 from pipeline.train.state import State
 from pipeline.train.steps import Trainer
@@ -92,7 +93,9 @@ def test_the_discriminator_learns_to_tell(models: Models) -> None:
 
 def test_the_generator_learns(models: Models) -> None:
     stage = playing(models)
-    found = [stage.validate(stage.network, batch())["loss_all"]]
+    figures = stage.validate(stage.network, batch())
+    assert set(figures) == {f"loss_{subset}" for subset in SUBSETS}
+    found = [figures["loss_all"]]
     steps(trainer(stage), 40)
     found.append(stage.validate(stage.network, batch())["loss_all"])
     assert found[1] < 0.9 * found[0]
