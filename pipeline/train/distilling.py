@@ -11,6 +11,7 @@ Options: `teacher`, a generator folder, whose weights the student starts from; `
 """
 
 import copy
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any, Self
@@ -82,4 +83,6 @@ class Distilling(Adversarial):
 def few_steps(config: Mapping[str, Any]) -> LCMScheduler:
     """The sampler of a student, on its teacher's noise schedule: x_0, noised anew for each next step, at timesteps that
     are evenly spaced from the last one on."""
-    return LCMScheduler.from_config(dict(config), original_inference_steps=config["num_train_timesteps"])
+    known = inspect.signature(LCMScheduler).parameters
+    own = {key: value for key, value in config.items() if key in known}
+    return LCMScheduler(**{**own, "original_inference_steps": config["num_train_timesteps"]})
