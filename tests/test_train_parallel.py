@@ -23,14 +23,24 @@ FILES = ("network", "average", "optimiser")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], Path]:
     """Losses and the last checkpoint of one worker that sees all rows of a step at once."""
     folder = tmp_path_factory.mktemp("alone")
-    return two_workers.train(0, 1, "ddp", 1, folder), folder
+    return two_workers.train(0, 1, "ddp", 1, folder, two_workers.Line()), folder
 
 
 @pytest.fixture(scope="module")
-def together(alone: tuple[list[float], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def duel(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], Path]:
+    """As `alone`, of a stage whose network learns in parts."""
+    folder = tmp_path_factory.mktemp("duel")
+    return two_workers.train(0, 1, "ddp", 1, folder, two_workers.Duel()), folder
+
+
+@pytest.fixture(scope="module")
+def together(
+    alone: tuple[list[float], Path], duel: tuple[list[float], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """What two workers made of it, in every way: one start of two processes takes most of the time."""
     folder = tmp_path_factory.mktemp("together")
     shutil.copytree(alone[1] / "half", folder / "half")
+    shutil.copytree(duel[1] / "half", folder / "duel-half")
     command = [sys.executable, "-m", "tests.two_workers"]
     started = [subprocess.Popen([*command, str(r), "2", str(folder)], stderr=subprocess.PIPE) for r in range(2)]
     for process in started:
@@ -53,14 +63,16 @@ def same(a: Path, b: Path) -> None:
 
 
 def test_accumulated_batches_are_one_batch(alone: tuple[list[float], Path], tmp_path: Path) -> None:
-    found = two_workers.train(0, 1, "ddp", 4, tmp_path)
+    found = two_workers.train(0, 1, "ddp", 4, tmp_path, two_workers.Line())
     assert found == pytest.approx(alone[0], abs=1e-5)
     assert found[-1] != pytest.approx(found[0], rel=0.05)  # something was trained
     same(alone[1], tmp_path)
 
 
 def test_a_compiled_network_trains_alike(alone: tuple[list[float], Path], tmp_path: Path) -> None:
-    assert two_workers.train(0, 1, "ddp", 1, tmp_path, compiled=True) == pytest.approx(alone[0], abs=1e-5)
+    stage = two_workers.Line()
+    stage.network.compile()
+    assert two_workers.train(0, 1, "ddp", 1, tmp_path, stage) == pytest.approx(alone[0], abs=1e-5)
     same(alone[1], tmp_path)  # under the same names
 
 
@@ -73,7 +85,7 @@ def test_two_workers_train_as_one(how: str, accumulate: int, alone: tuple[list[f
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
 def test_two_workers_compare_all_their_rows(how: str, together: Path, tmp_path: Path) -> None:
-    alone = two_workers.train(0, 1, "ddp", 1, tmp_path, kind=two_workers.Pairs)
+    alone = two_workers.train(0, 1, "ddp", 1, tmp_path, two_workers.Pairs())
     assert losses(together / f"{how}-pairs") == pytest.approx(alone, abs=1e-5)
     same(tmp_path, together / f"{how}-pairs")
 
@@ -82,10 +94,24 @@ def test_a_checkpoint_of_one_way_goes_on_in_another(alone: tuple[list[float], Pa
     behind = pytest.approx(alone[0][two_workers.STEPS // 2 :], abs=1e-5)
     half = together / "fsdp1" / "half"
     same(alone[1] / "half", half)
-    assert two_workers.train(0, 1, "ddp", 1, half) == behind
+    assert two_workers.train(0, 1, "ddp", 1, half, two_workers.Line()) == behind
     same(alone[1], half)
     assert losses(together / "half") == behind
     same(alone[1], together / "half")
+
+
+@pytest.mark.parametrize(("how", "accumulate"), two_workers.WAYS)
+def test_two_workers_take_turns_as_one(
+    how: str, accumulate: int, duel: tuple[list[float], Path], together: Path
+) -> None:
+    folder = together / f"duel-{how}{accumulate}"
+    assert losses(folder) == pytest.approx(duel[0], abs=1e-5)
+    same(duel[1], folder)
+
+
+def test_turns_go_on_in_another_way(duel: tuple[list[float], Path], together: Path) -> None:
+    assert losses(together / "duel-half") == pytest.approx(duel[0][two_workers.STEPS // 2 :], abs=1e-5)
+    same(duel[1], together / "duel-half")
 
 
 def test_blocks_are_the_members_of_the_outermost_lists() -> None:

@@ -13,11 +13,13 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.train import parallel
+from pipeline.models.discriminator import Pair
+from pipeline.train import adversary, parallel
 from pipeline.train.contrast import contrastive
 from pipeline.train.data import Batch
 from pipeline.train.notes import Notes
 from pipeline.train.settings import Optimiser
+from pipeline.train.stage import Alternates
 from pipeline.train.state import State
 from pipeline.train.steps import Trainer, grouped
 
@@ -62,6 +64,32 @@ class Pairs(Line):
         return contrastive(-torch.cdist(one, 2 * two), torch.eye(len(one)))
 
 
+class Duel:
+    """A stage of two that learn in turn, the second through the first."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.network: nn.Module = Pair(Small(), Small())
+        self.turns = {"discriminator": 1.0, "generator": 0.5}
+
+    def loss(self, network: nn.Module, batch: Batch, _: torch.Generator, turn: str = "") -> torch.Tensor:
+        x = batch["x"]
+
+        def tell(generator: nn.Module, judge: nn.Module) -> torch.Tensor:
+            with torch.no_grad():
+                made = x + generator(x)
+            real, false = judge(torch.cat([x, made])).chunk(2)
+            return adversary.telling("logistic", real, false, false, torch.ones(len(x)))
+
+        def fool(generator: nn.Module, judge: nn.Module) -> torch.Tensor:
+            return adversary.fooling("logistic", judge(x + generator(x)))
+
+        return network(tell if turn == "discriminator" else fool)
+
+
+STAGES = {"": Line, "duel-": Duel}  # by the beginning of the names of their folders
+
+
 def batches(rank: int, world: int, accumulate: int, first: int = 0) -> list[Batch]:
     """This worker's share of each step's rows, the same rows in all for any number of workers and batches."""
     made = []
@@ -71,14 +99,9 @@ def batches(rank: int, world: int, accumulate: int, first: int = 0) -> list[Batc
     return made
 
 
-def train(
-    rank: int, world: int, how: str, accumulate: int, folder: Path, compiled: bool = False, kind: type[Line] = Line
-) -> list[float]:
+def train(rank: int, world: int, how: str, accumulate: int, folder: Path, stage: Line | Duel) -> list[float]:
     """Losses of the steps, all from the beginning, or those behind a checkpoint in the folder; leaves one there."""
-    stage = kind()
-    if compiled:
-        stage.network.compile()
-    network = parallel.distributed(stage.network, how, torch.device("cpu"))
+    network = parallel.distributed(stage.network, how, torch.device("cpu"), isinstance(stage, Alternates))
     options = dataclasses.replace(OPTIONS, accumulate=accumulate)
     state = State(stage.network, options)
     if (folder / "position.json").exists():
@@ -102,17 +125,16 @@ def _made(folder: Path) -> Path:
 
 def everything(rank: int, world: int, folder: Path) -> None:
     """Train in all ways, each from the beginning, and with FSDP from the checkpoint in folder/half."""
-    for how, accumulate in WAYS:
-        losses = train(rank, world, how, accumulate, _made(folder / f"{how}{accumulate}"))
-        if rank == 0:
-            (folder / f"{how}{accumulate}" / "losses.json").write_text(json.dumps(losses))
+    for begin, stage in STAGES.items():
+        places = {f"{begin}{how}{accumulate}": (how, accumulate) for how, accumulate in WAYS}
+        for place, (how, accumulate) in {**places, f"{begin}half": ("fsdp", 1)}.items():
+            losses = train(rank, world, how, accumulate, _made(folder / place), stage())
+            if rank == 0:
+                (folder / place / "losses.json").write_text(json.dumps(losses))
     for how in ("ddp", "fsdp"):
-        losses = train(rank, world, how, 1, _made(folder / f"{how}-pairs"), kind=Pairs)
+        losses = train(rank, world, how, 1, _made(folder / f"{how}-pairs"), Pairs())
         if rank == 0:
             (folder / f"{how}-pairs" / "losses.json").write_text(json.dumps(losses))
-    losses = train(rank, world, "fsdp", 1, folder / "half")
-    if rank == 0:
-        (folder / "half" / "losses.json").write_text(json.dumps(losses))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, T2IAdapter, UNet2DConditionModel
+from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from pipeline.conditions import Condition, Conditions
 from pipeline.diffusion.editing import Editing
 from pipeline.models import checkpoint, image
 from pipeline.models.files import Files
-from pipeline.models.fusion import Fusion, Keep
+from pipeline.models.fusion import Keep
 
 
 class SketchToImageBackend(Editing):
@@ -22,9 +22,7 @@ class SketchToImageBackend(Editing):
 
     def __init__(self, files: Files, device: str, dtype: torch.dtype, options: Mapping[str, Any]) -> None:
         folder = files.folder
-        parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
-        loaded = {name: checkpoint.load_part(folder / name, cls) for name, cls in parts.items()}
-        self.network = image.SketchToImage(**loaded).to(device, dtype).eval().requires_grad_(False)
+        self.network = image.load(folder).to(device, dtype).eval().requires_grad_(False)
         vae = checkpoint.load_part(folder / "vae", AutoencoderTiny)
         self.vae = vae.to(device).float().eval().requires_grad_(False)
         self.scheduler_config = checkpoint.scheduler_config(folder)
@@ -38,7 +36,7 @@ class SketchToImageBackend(Editing):
         return {**self.network.prepare(ready), **self.prepare_edit(ready)}
 
     def denoise(self, x_t: Tensor, t: Tensor, conditions: Conditions, keep: Keep) -> Tensor:
-        """v-prediction, in float32 whatever the network computes in."""
+        """What the scheduler expects, in float32 whatever the network computes in."""
         return self.network.denoise(x_t.to(self.dtype), t, conditions, keep).float()
 
     def encode(self, pictures: Tensor) -> Tensor:

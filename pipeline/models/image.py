@@ -6,12 +6,14 @@ added to the down blocks. Pictures are [B, 3, S, S] in [0, 1]; latents are [B, C
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderTiny, T2IAdapter, UNet2DConditionModel
 from torch import Tensor, nn
 
 from pipeline.conditions import Condition, Conditions
+from pipeline.models import checkpoint
 from pipeline.models.fusion import Fusion, Keep
 
 
@@ -51,6 +53,12 @@ def encode(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
 def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
     """Pictures [B, 3, S, S] in [0, 1] of scaled latents [B, C, S/4, S/4]."""
     return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+
+
+def load(folder: Path) -> SketchToImage:
+    """The network of a generator folder. Raises SettingsError that names what is missing or does not fit."""
+    parts = {"unet": UNet2DConditionModel, "adapter": T2IAdapter, "fusion": Fusion}
+    return SketchToImage(**{name: checkpoint.load_part(folder / name, cls) for name, cls in parts.items()})
 
 
 def build(

@@ -1,11 +1,11 @@
 """Results of a network that is in training, through the one sampling loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.conditions import Conditions
 from pipeline.diffusion.guidance import everything
@@ -21,7 +21,9 @@ SCHEDULER = "ddim"
 class Training(Denoiser):
     """A network that is called by its forward alone, as FSDP asks: x_t, t, conditions, keep -> prediction."""
 
-    def __init__(self, network: nn.Module, latent_shape: Sequence[int], scheduler_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, network: Callable[..., Tensor], latent_shape: Sequence[int], scheduler_config: Mapping[str, Any]
+    ) -> None:
         self.network, self.latent_shape = network, tuple(latent_shape)
         self.scheduler_config = dict(scheduler_config)
 
@@ -38,14 +40,14 @@ class Training(Denoiser):
         return x_0
 
 
-def draw(denoiser: Training, conditions: Conditions, steps: int) -> Tensor:
+def draw(denoiser: Training, conditions: Conditions, steps: int, scheduler: str = SCHEDULER) -> Tensor:
     """x_0 [B, *latent_shape] by all conditions and no more guidance, row b from the noise of seed b."""
     modalities = tuple(conditions)
     rows = len(conditions[modalities[0]].present)
-    scheduler = make_scheduler(SCHEDULER, denoiser.scheduler_config)
+    made = make_scheduler(scheduler, denoiser.scheduler_config)
     guide = Guide(everything(modalities, rows))
     with torch.random.fork_rng():
-        return sample(denoiser, conditions, generators(range(rows)), scheduler, steps, guide).values
+        return sample(denoiser, conditions, generators(range(rows)), made, steps, guide).values
 
 
 def grid(rows: Sequence[Sequence[Pixels]]) -> Pixels:

@@ -24,7 +24,7 @@ from pipeline.train import parallel, validation
 from pipeline.train.data import Batch, batches
 from pipeline.train.notes import Notes, Writer
 from pipeline.train.settings import Train
-from pipeline.train.stage import Stage
+from pipeline.train.stage import Alternates, Stage
 from pipeline.train.state import State
 from pipeline.train.steps import Trainer, epoch_steps, grouped
 
@@ -57,7 +57,7 @@ class Run:
         network = self.stage.network.to(device)
         if settings.workers.compile:
             network.compile()
-        wrapped = parallel.distributed(network, settings.workers.parallel, device)
+        wrapped = parallel.distributed(network, settings.workers.parallel, device, isinstance(self.stage, Alternates))
         self.state = State(network, settings.optimiser)
         total = self.epoch_steps * settings.optimiser.epochs
         self.trainer = Trainer(self.stage, wrapped, self.state, settings.optimiser, total)

@@ -21,8 +21,9 @@ def workers() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def distributed(network: nn.Module, how: str, device: torch.device) -> nn.Module:
-    """The network as a step calls it; "fsdp" also makes its parameters shares of themselves, in place."""
+def distributed(network: nn.Module, how: str, device: torch.device, partly: bool = False) -> nn.Module:
+    """The network as a step calls it, which may be `partly`: not every parameter has a gradient then. "fsdp" also
+    makes its parameters shares of themselves, in place."""
     if how == "fsdp":
         mesh = init_device_mesh(device.type, (workers(),))
         for block in blocks(network):
@@ -31,7 +32,8 @@ def distributed(network: nn.Module, how: str, device: torch.device) -> nn.Module
         return network
     if workers() == 1:
         return network
-    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=partly)
 
 
 def blocks(network: nn.Module) -> Iterator[nn.Module]:

@@ -36,6 +36,17 @@ class Stage(Protocol):
         """Write the (averaged) network as a diffusers or open_clip folder."""
 
 
+@runtime_checkable
+class Alternates(Protocol):
+    """A stage whose network is made of children that learn in turn, one in each step: what all others do then is part
+    of the loss, but they stand still."""
+
+    turns: Mapping[str, float]  # names of these children in the order of their turns; share of the rate that each takes
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator, turn: str = ...) -> Tensor:
+        """Mean loss of one batch, of the child whose turn it is; the network is called once."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawn:
     """What a stage's network makes of some held-out rows at present."""

@@ -107,6 +107,8 @@ class State:
             of, name = key.split("/")
             moments.setdefault(of, {})[name] = value
         known: dict[str, Any] = get_optimizer_state_dict(self.network, self.optimiser)
+        for name, values in known["state"].items():  # what has not had its turn yet has no moments
+            moments.setdefault(name, {key: torch.zeros(v.shape, dtype=v.dtype) for key, v in values.items()})
         given = {"state": moments, "param_groups": known["param_groups"]}
         set_optimizer_state_dict(self.network, self.optimiser, given, options=SPREAD)
         self.position = Position(**json.loads((folder / "position.json").read_text()))

@@ -1,7 +1,8 @@
 """Steps of a training: the gradient of one or several batches, clipped, and what is done with it."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from pipeline.train import parallel
 from pipeline.train.data import Batch, batch_count
 from pipeline.train.schedule import learning_rate
 from pipeline.train.settings import Optimiser
-from pipeline.train.stage import Stage
+from pipeline.train.stage import Alternates, Stage
 from pipeline.train.state import State
 
 
@@ -19,6 +20,7 @@ class Trainer:
 
     def __init__(self, stage: Stage, network: nn.Module, state: State, options: Optimiser, total: int) -> None:
         self.stage, self.network, self.state = stage, network, state
+        self.alternating: Alternates | None = stage if isinstance(stage, Alternates) else None
         self.options, self.total = options, total
         self.device = state.parameters[0].device.type
         self.mixed = options.precision == "bfloat16"
@@ -27,21 +29,36 @@ class Trainer:
         """One step on the rows of some batches of one size; gives [2]: mean loss, length of the gradient."""
         for group in self.state.optimiser.param_groups:
             group["lr"] = self.rate
-        losses = []
+        losses, loss_of = [], self._loss()
         for index, batch in enumerate(batches, 1):
             with parallel.synchronised(self.network, last=index == len(batches)):
                 with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
-                    loss = self.stage.loss(self.network, batch, generator) / len(batches)
+                    loss = loss_of(self.network, batch, generator) / len(batches)
                 loss.backward()
             losses.append(loss.detach())
         norm = nn.utils.clip_grad_norm_(self.state.parameters, self.options.clip_norm)
         self.state.advance()
         return torch.stack([torch.stack(losses).sum(), parallel.whole(norm)])
 
+    def _loss(self) -> Callable[..., Tensor]:
+        """The loss of the next step; where children take turns, that of the one that alone has gradients then."""
+        if self.alternating is None:
+            return self.stage.loss
+        turn, _ = self.turn
+        for name, child in self.state.network.named_children():
+            child.requires_grad_(name == turn)
+        return functools.partial(self.alternating.loss, turn=turn)
+
+    @property
+    def turn(self) -> tuple[str, float]:
+        """(the child of the network that learns in the next step, its share of the learning rate); ("", 1): all do."""
+        turns = tuple(self.alternating.turns.items()) if self.alternating else (("", 1.0),)
+        return turns[self.state.position.step % len(turns)]
+
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        return learning_rate(self.options, self.state.position.step, self.total)
+        return self.turn[1] * learning_rate(self.options, self.state.position.step, self.total)
 
 
 def epoch_steps(options: Optimiser, rows: int) -> int:
