@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import media
 from tests import tiny
-from tests.studies import alignment, injection, missing, pairs, study, tables
+from tests.studies import alignment, injection, missing, pairs, study, tables, weighting
 from tests.studies.study import Variant
 
 FIRST, SECOND = Variant("a", "x/a"), Variant("b", "x/b")
@@ -59,7 +59,8 @@ def test_tables_show_what_is_there_and_which_differences_are_real(tmp_path: Path
 
 def test_every_study_has_variants_measures_and_a_place_in_the_docs() -> None:
     page = Path("docs/training.md").read_text()
-    for item, module in (("alignment", alignment), ("injection", injection), ("missing", missing)):
+    for module in (alignment, injection, missing, weighting):
+        item = module.__name__.rpartition(".")[2]
         assert item in tables.ITEMS
         assert len({v.place for v in module.VARIANTS}) == len(module.VARIANTS)
         assert f"<!-- study: {item} -->" in page

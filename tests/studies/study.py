@@ -19,7 +19,7 @@ class Variant:
 
     name: str  # in tables
     place: str  # folder of its trainings below the study's; variants of several studies may share one
-    train: tuple[str, ...] = ()  # arguments of its training beside what all have
+    train: tuple[str, ...] = ()  # arguments of its training, or of its run, beside what all have
     learns: Callable[[Path, int], Path] = lambda pairs, _: pairs  # (pairs, seed) -> what it is trained on
 
 

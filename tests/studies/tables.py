@@ -13,7 +13,7 @@ from types import ModuleType
 
 from tests.studies.study import Row, known, rows
 
-ITEMS = ("alignment", "injection", "missing")
+ITEMS = ("alignment", "injection", "missing", "weighting")
 
 
 def collected(folder: Path, item: str) -> list[Row]:
