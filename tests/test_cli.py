@@ -52,7 +52,7 @@ def test_help_explains_every_key(here: pytest.MonkeyPatch, capsys: pytest.Captur
     [
         (["stpes=3"], "unknown key stpes; did you mean steps?"),
         (["guidance.txt=3"], "unknown key guidance.txt; did you mean guidance.text?"),
-        (["guidance=compose"], "unknown guidance=compose; known: chained, composed, none, single"),
+        (["guidance=compose"], "unknown guidance=compose; known: balanced, chained, composed, none, single"),
         (["guidance=single", "guidance.text=3"], "guidance=single does not use guidance.text; it uses all"),
         (["task=none_such"], "unknown task=none_such; known: "),
         (["steps=many"], "steps must be a whole number, not 'many'"),
@@ -137,7 +137,7 @@ def test_explanations_fall_back_to_the_first_line() -> None:
 
 
 def test_usage_lists_the_choices_of_groups() -> None:
-    assert "guidance=chained|composed|none|single" in usage("generate")
+    assert "guidance=balanced|chained|composed|none|single" in usage("generate")
 
 
 def test_a_submitted_jobs_output_stands_where_it_lasts(

@@ -54,7 +54,7 @@ def test_training_reads_an_export(finished: Generate, tmp_path: Path, ray_sessio
 
     export(Export(finished.output, str(tmp_path / "out"), "parquet", 10))
     columns = {"text": "text", "image": "image", "sketch": "sketch"}
-    reader = pictures({"image_size": tiny.SIZE})
+    reader = pictures({"image_size": tiny.SIZE}, ["image", "sketch"])
     assert rows(Input(str(tmp_path / "out"), columns, ()), None, reader).count() == 3
     shown = datasets.load_dataset("parquet", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path))
     assert shown[0]["image"].size == (tiny.SIZE, tiny.SIZE)
