@@ -83,23 +83,25 @@ def planned(settings: Generate, names: Sequence[str], inputs: Inputs) -> Iterato
     found = cells(settings)
     shards = itertools.count()
     for model, fingerprint in zip(models(settings), names, strict=True):
-        grid = [(cell, k) for cell in of_model(found, model) for k in range(settings.num_samples)]
-        most = inputs_per_shard(settings, Counter(cell.loop for cell, _ in grid))
+        own = of_model(found, model)
+        grid = [(cell.name, cell.key, k) for cell in own for k in range(settings.num_samples)]
+        loops = {loop: rows * settings.num_samples for loop, rows in Counter(cell.loop for cell in own).items()}
+        most = inputs_per_shard(settings, loops)
         for chunk in _chunks(itertools.islice(inputs(), settings.limit), most, settings.shard_bytes):
             shard = next(shards)
             yield [
                 {
                     "shard": shard,
-                    "row_id": row_id(fingerprint, source.id, cell.key, k),
+                    "row_id": row_id(fingerprint, source.id, key, k),
                     "source_id": source.id,
-                    "cell": cell.name,
+                    "cell": name,
                     "sample_index": k,
                     "seed": row_seed(settings.seed, source.id, k),
                     "file": source.file,
                     "row": source.row,
                 }
                 for source in chunk
-                for cell, k in grid
+                for name, key, k in grid
             ]
 
 

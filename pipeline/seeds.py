@@ -9,12 +9,9 @@ import hashlib
 
 def digest(*parts: object, size: int = 16) -> bytes:
     """blake2b over the parts, each preceded by its length, so that ("ab", "c") and ("a", "bc") differ."""
-    h = hashlib.blake2b(digest_size=size)
-    for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode()
-        h.update(len(raw).to_bytes(8, "little"))
-        h.update(raw)
-    return h.digest()
+    raw = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    framed = b"".join([piece for part in raw for piece in (len(part).to_bytes(8, "little"), part)])
+    return hashlib.blake2b(framed, digest_size=size).digest()
 
 
 def row_id(fingerprint: str, source_id: str, cell: str, sample_index: int) -> str:
