@@ -33,13 +33,17 @@ class Load:
     def __call__(self, block: pa.Table) -> pa.Table:
         """shard, source_id, planned (nested), error, the input's columns by role, kept columns."""
         shard = block["shard"][0].as_py()
-        rows = ledger.shard_rows(self.settings.output, self.plan, shard)
-        inputs = [list(group) for _, group in itertools.groupby(rows.to_pylist(), lambda r: r["source_id"])]
-        media = self._media([(group[0]["file"], group[0]["row"]) for group in inputs])
+        rows = ledger.shard_rows(self.settings.output, self.plan, shard).combine_chunks()
+        lengths = [len(list(group)) for _, group in itertools.groupby(rows["source_id"].to_pylist())]
+        starts = [0, *itertools.accumulate(lengths)]
+        inputs = rows.take(pa.array(starts[:-1], pa.int32()))  # the first planned row of each
+        media = self._media([*zip(inputs["file"].to_pylist(), inputs["row"].to_pylist(), strict=True)])
+        fields = [*PLANNED.value_type]
+        planned = pa.StructArray.from_arrays([rows[f.name].chunk(0) for f in fields], fields=fields)
         own = {
             "shard": pa.array([shard] * len(inputs), pa.int32()),
-            "source_id": pa.array([group[0]["source_id"] for group in inputs]),
-            "planned": pa.array([[{k: r[k] for k in PLANNED.value_type.names} for r in g] for g in inputs], PLANNED),
+            "source_id": inputs["source_id"],
+            "planned": pa.ListArray.from_arrays(pa.array(starts, pa.int32()), planned, PLANNED),
             "error": pa.nulls(len(inputs), schema.ERROR),
         }
         return pa.table({**own, **{name: media[name] for name in media.column_names}})
