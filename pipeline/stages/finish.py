@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline import ledger, provenance, results, schema
 from pipeline.cells import Cell
@@ -20,6 +21,7 @@ from pipeline.scores.select import select
 from pipeline.settings import resolve
 from pipeline.stages import Job, attempt
 from pipeline.stages.blocks import array
+from pipeline.stages.columns import by_key, flags, halves, struct, taken
 
 FACTS = ("shard", "asked", "cached", "encoded", "forwards", "sampler")  # columns that say how the shard came about
 PLANNED = ("row_id", "source_id", "cell", "sample_index", "seed")
@@ -49,64 +51,92 @@ class Finish:
 
     def _table(self, block: pa.Table) -> pa.Table:
         """The shard's output rows."""
-        roles, conditions = self.task.roles, self.task.conditions
-        drawn, embeddings = array(block, "drawn"), array(block, "embedding")
-        values = [self.result.value(*row) for row in zip(drawn, block["size"].to_pylist(), strict=True)]
-        inputs = Inputs(block, roles, self.result)
-        errors: list[Error | None] = block["error"].to_pylist()
-        rows: list[dict[str, Any]] = []
+        embeddings: NDArray[np.float32] = array(block, "embedding")  # type: ignore[assignment]
         optional = [field for field in (*schema.TEXTS, *schema.SAFETY) if field.name in block.column_names]
-        taken = ["shard", *PLANNED, *(field.name for field in optional)]
-        for i, row in enumerate(block.select(taken).to_pylist()):
-            inputs.advance(i, len(values[i]))
-            result: dict[str, Any] | None = None
+        names = [*PLANNED, *(field.name for field in optional)]
+        rows = block.select(["shard", *names]).to_pylist()
+        results, errors = self._results(block, embeddings, rows)
+        inputs = Inputs(block, self.task.roles, self.result)
+        kept = inputs.kept()
+        declared = self._declared(embeddings.shape[1], [*optional, *kept.schema])
+        ok = np.array([error is None for error in errors])
+        scores = [result and result["scores"] for result in results]
+        columns = {
+            **{name: block[name] for name in names},
+            **dict(zip(kept.column_names, kept.columns, strict=True)),
+            **{f.name: pa.array([result and result[f.name] for result in results], f.type) for f in self.result.fields},
+            **{name: inputs.column(name, declared.field(name).type) for name in ("input_embeddings", "present")},
+            **self._constants([row["cell"] for row in rows], declared),
+            "status": pa.array(["ok" if good else "failed" for good in ok]),
+            "error": pa.array(errors, schema.ERROR),
+            "selected": pa.array(self._selected(rows, scores, ok)),
+            "embedding": halves(embeddings, ok),
+            "scores": pa.array(scores, declared.field("scores").type),
+        }
+        return schema.check(pa.table(columns), declared).combine_chunks()
+
+    def _results(
+        self, block: pa.Table, embeddings: NDArray[np.float32], rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[dict[str, Any] | None], list[Error | None]]:
+        """Of each row: the columns of its result, None where it failed, and its error."""
+        drawn, sizes = array(block, "drawn"), block["size"].to_pylist()
+        inputs = Inputs(block, self.task.roles, self.result)
+        errors: list[Error | None] = block["error"].to_pylist()
+        results: list[dict[str, Any] | None] = [None] * len(rows)
+        for i, row in enumerate(rows):
             if errors[i] is None:
-                work = functools.partial(self._result, values[i], embeddings[i], inputs, row)
-                result, errors[i] = attempt("score", "", work)
-            rows.append({**row, **inputs.columns(), **self._constant(row["cell"], errors[i]), **(result or {})})
-        for row, chosen in zip(rows, self._selected(rows), strict=True):
-            row["selected"] = chosen
-        kept = [f.with_name(f.name.removeprefix(KEEP)) for f in block.schema if f.name.startswith(KEEP)]
+                value = self.result.value(drawn[i], sizes[i])
+                inputs.advance(i, len(value))
+                work = functools.partial(self._result, value, embeddings[i], inputs, row)
+                results[i], errors[i] = attempt("score", "", work)
+        return results, errors
+
+    def _declared(self, width: int, further: Sequence[pa.Field]) -> pa.Schema:
+        """The output's schema; `width` is that of an embedding."""
+        roles, conditions = self.task.roles, self.task.conditions
         facts = sorted([*self.job.provenance, "scheduler", "steps"])
         names = schema.Names(list(roles), judged(roles), list(self.scores), [*conditions, "all"], facts)
-        declared = schema.output(
-            self.result.fields, names, embeddings.shape[1], schema.Kept([*optional, *kept], self._sounds())
-        )
-        return schema.check(pa.Table.from_pylist(rows, declared), declared)
+        return schema.output(self.result.fields, names, width, schema.Kept(further, self._sounds()))
 
     def _sounds(self) -> set[str]:
         """Columns of the input that hold audio."""
         columns = self.settings.input.columns
         return {columns.get(role) or "" for role, kind in self.task.roles.items() if kind == "audio"}
 
-    def _selected(self, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    def _selected(
+        self, rows: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any] | None], ok: NDArray[np.bool_]
+    ) -> list[bool]:
         """The column `selected`. All results of an input stand in one shard."""
         name = self.settings.select.by
         sign = -1 if name.startswith("-") else 1
-        values = [(r.get("scores") or {}).get(name.removeprefix("-")) for r in rows]
+        values = [(own or {}).get(name.removeprefix("-")) for own in scores]
         signed = [None if v is None else sign * v for v in values]
-        good = [r["status"] == "ok" and not r.get("unsafe") for r in rows]
+        good = [bool(fine) and not row.get("unsafe") for fine, row in zip(ok, rows, strict=True)]
         return select(self.settings.select, [r["source_id"] for r in rows], signed, good)
 
-    def _constant(self, cell: str, error: Error | None) -> dict[str, Any]:
-        """Columns that say how the row came about."""
-        made = self.cells[cell]
+    def _constants(self, cells: Sequence[str], declared: pa.Schema) -> dict[str, pa.Array]:
+        """Columns that say how each row came about, which its cell decides."""
+        told = {name: self._told(name) for name in dict.fromkeys(cells)}
         return {
-            "status": "failed" if error else "ok",
-            "error": error,
-            "guidance": dict(made.guidance),
-            "provenance": {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)},
+            column: by_key(cells, {name: own[column] for name, own in told.items()}, declared.field(column).type)
+            for column in ("guidance", "provenance")
         }
+
+    def _told(self, cell: str) -> dict[str, Any]:
+        """How rows of a cell come about."""
+        made = self.cells[cell]
+        facts = {**self.job.provenance, "scheduler": made.scheduler, "steps": str(made.steps)}
+        return {"guidance": dict(made.guidance), "provenance": facts}
 
     def _xmp(self, row: Mapping[str, Any], inputs: "Inputs") -> bytes:
         """What the file of a row's result says of it."""
-        made, plan = self._constant(row["cell"], None), self.plan
+        plan = self.plan
         withheld = self.cells[row["cell"]].drop
         roles = [role for role in self.task.conditions if self.task.roles[role] == "text" and role not in withheld]
         told = {role: inputs.values[role] for role in roles if role in inputs.values}
         fingerprint = plan.fingerprints[plan.model_of(row["shard"])] if plan else ""
-        own = {**row, "recipe": fingerprint, "texts": told}
-        return provenance.packet(self.source_type, {**own, **{n: made[n] for n in ("guidance", "provenance")}})
+        own = {**row, "recipe": fingerprint, "texts": told, **self._told(row["cell"])}
+        return provenance.packet(self.source_type, own)
 
     def _result(self, value: Any, embedding: Any, inputs: "Inputs", row: Mapping[str, Any]) -> dict[str, Any]:
         """Columns of a row that went well. Scores are those of what was drawn, even where it is not shown."""
@@ -116,7 +146,6 @@ class Finish:
         xmp = self._xmp(row, inputs) if self.settings.mark.metadata else b""
         return {
             **self.result.columns(np.full_like(value, GREY) if blank else value, xmp),
-            "embedding": embedding.astype(np.float16),
             "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
         }
 
@@ -126,31 +155,39 @@ class Inputs:
 
     def __init__(self, block: pa.Table, roles: Mapping[str, str], result: Result) -> None:
         self.block, self.roles, self.result = block, roles, result
-        self.inputs = block["input_row"].to_pylist()
-        self.judge = {role: array(block, f"judge.{role}") for role in judged(roles)}
-        self.kept_names = [n for n in block.column_names if n.startswith(KEEP)]
+        inputs = block["input_row"].to_pylist()
+        first = {own: row for row, own in reversed([*enumerate(inputs)])}
+        self.first = [first[own] for own in inputs]  # of the rows of each row's input
+        self.present = {role: flags(block, f"present.{role}") for role in roles}
+        self.judge: dict[str, Any] = {role: array(block, f"judge.{role}") for role in judged(roles)}
+        self.at = -1  # the first row of the input at hand
         self.values: dict[str, Any] = {}
         self.embeddings: dict[str, Any] = {}
-        self.kept: dict[str, Any] = {}
 
     def advance(self, row: int, size: int) -> None:
         """Move on to a planned row, whose result has this size."""
-        if row and self.inputs[row] == self.inputs[row - 1]:
+        if self.first[row] == self.at:
             return
-        present = [r for r in self.roles if self.block[f"present.{r}"][row].as_py()]
-        self.values = {r: self._value(r, row, size) for r in present}
-        self.embeddings = {r: self.judge[r][row] for r in present if r in self.judge}
-        self.kept = {n.removeprefix(KEEP): self.block[n][row].as_py() for n in self.kept_names}
+        self.at = self.first[row]
+        present = [role for role in self.roles if self.present[role][row]]
+        self.values = {role: self._value(role, size) for role in present}
+        self.embeddings = {role: self.judge[role][row] for role in present if role in self.judge}
 
-    def columns(self) -> dict[str, Any]:
-        """What the output says of the input."""
-        half = {r: e.astype(np.float16) for r, e in self.embeddings.items()}
-        present = {r: r in self.values for r in self.roles}
-        return {"input_embeddings": {r: half.get(r) for r in self.judge}, "present": present, **self.kept}
+    def column(self, name: str, kind: pa.DataType) -> pa.Array:
+        """What the output says of all inputs: `present` or `input_embeddings`, of that type."""
+        if name == "present":
+            return struct(kind, {role: pa.array(there) for role, there in self.present.items()})
+        return struct(kind, {role: halves(values, self.present[role]) for role, values in self.judge.items()})
 
-    def _value(self, role: str, row: int, size: int) -> Any:
+    def kept(self) -> pa.Table:
+        """Columns that pass through, under their own names."""
+        names = [name for name in self.block.column_names if name.startswith(KEEP)]
+        table = taken(self.block.select(names), self.first)
+        return table.rename_columns([name.removeprefix(KEEP) for name in names])
+
+    def _value(self, role: str, size: int) -> Any:
         kind = self.roles[role]
-        return self.result.fitted(kind, KINDS[kind].decode(self.block[role][row].as_py()), size)
+        return self.result.fitted(kind, KINDS[kind].decode(self.block[role][self.at].as_py()), size)
 
 
 def _seconds(block: pa.Table, began: float) -> dict[str, float]:

@@ -4,6 +4,7 @@ Batches have one fixed shape: the rows that share scheduler and steps, in the pl
 rows, the last padded. A row that has failed keeps its place, so the others' bytes stay what they would have been.
 """
 
+import copy
 import os
 import socket
 import time
@@ -28,6 +29,7 @@ from pipeline.schema import Error
 from pipeline.settings import resolve
 from pipeline.stages import Job, failure
 from pipeline.stages.blocks import column
+from pipeline.stages.columns import taken
 from pipeline.stages.device import DTYPES, choose_device
 from pipeline.stages.evidence import condition
 
@@ -51,6 +53,7 @@ class Sample:
         plan = ledger.load(settings.output)
         self.cells: dict[str, Cell] = {c.name: c for c in plan.cells} if plan else {}
         weights = [c.guidance for c in self.cells.values()]
+        self.schedulers: dict[str, Any] = {}  # untouched ones: to make one takes longer than a step of a small network
         self.modalities = task.conditions
         self.subsets = subsets(settings.guidance.scheme, self.modalities, weights)
 
@@ -78,8 +81,8 @@ class Sample:
         heavy = [c for c in block.column_names if c in self.settings.task.roles or c.startswith("keep.")]
         dropped = ["planned", "error", *_evidence_columns(block, tuple(self.settings.task.encoders))]
         first = [s if not i or source[i - 1] != s else None for i, s in enumerate(source)]
-        light = block.drop_columns([*dropped, *heavy]).take(pa.array(source, pa.int32()))
-        carried = block.select(heavy).take(pa.array(first, pa.int32()))
+        light = taken(block.drop_columns([*dropped, *heavy]), source)
+        carried = taken(block.select(heavy), first)
         return pa.table({**_columns(light), **own, **_columns(carried)})
 
     def _draw(
@@ -112,17 +115,23 @@ class Sample:
         }
         chosen = self.settings.guidance
         branches = guidance.branches(chosen.scheme, self.modalities, self.subsets, [c.guidance for c in cells])
-        scheduler = make_scheduler(cells[0].scheduler, self.backend.scheduler_config)
+        scheduler = self._scheduler(cells[0].scheduler)
         noise = generators([r["seed"] for r in batch])
         guide = Guide(branches, chosen.interval)
         drawn = self.backend.draw(conditions, noise, scheduler, cells[0].steps, guide)
         return drawn.values, drawn.forwards
 
+    def _scheduler(self, name: str) -> Any:
+        """A fresh scheduler: loops leave traces in theirs."""
+        if name not in self.schedulers:
+            self.schedulers[name] = make_scheduler(name, self.backend.scheduler_config)
+        return copy.deepcopy(self.schedulers[name])
+
     def _errors(
         self, inputs: Sequence[Error | None], rows: Sequence[dict[str, Any]], embeddings: NDArray[np.float32]
     ) -> list[Error | None]:
         """Each planned row's error: its input's, or that its result is not finite."""
-        finite = [bool(np.isfinite(e).all()) for e in embeddings]
+        finite: list[bool] = np.isfinite(embeddings).all(1).tolist()  # type: ignore[assignment]
         bad = failure("sample", FloatingPointError("the result is not finite"))
         return [inputs[r["source"]] or (None if good else bad) for r, good in zip(rows, finite, strict=True)]
 
