@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt
 
-.PHONY: demo demo-dance test lint fluidsynth faults fuzz memory models train-faults train-overhead clean
+.PHONY: demo demo-dance test lint fluidsynth bench faults fuzz memory models train-faults train-overhead clean
 
 demo: .venv/installed
 	$(BIN)/python jobs/generate.py
@@ -29,6 +29,9 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 
 # Slow campaigns; `make test` runs a short part of each. Results go to outputs/.
+bench: .venv/installed
+	$(BIN)/python jobs/bench.py output=outputs/bench page=docs/benchmarks.md
+
 faults: .venv/installed-dev
 	$(BIN)/python -m tests.campaign outputs/faults
 

@@ -106,6 +106,12 @@ def test_the_map_keeps_neighbours_together_and_is_the_same_twice() -> None:
     assert tsne.points(space, "other", "image")[0].count("result") == 0
 
 
+def test_a_map_of_results_that_are_all_the_same_is_one_point() -> None:
+    places = tsne.embed(np.full((200, 8), 8**-0.5, np.float32))
+    assert places.shape == (200, 2)
+    assert not places.any()
+
+
 def _near(centre: Any, rng: np.random.Generator) -> Any:
     moved = centre + 0.05 * rng.normal(size=centre.shape)
     return (moved / np.linalg.norm(moved)).astype(np.float32)

@@ -44,8 +44,9 @@ LAYERS = [
     {"evaluation"},
     {"report"},
     {"run", "train", "datasets", "export", "search"},
+    {"bench"},
 ]
-RAY = {"flow", "cluster", "metrics", "train", "evaluation"}
+RAY = {"flow", "cluster", "metrics", "train", "evaluation", "bench"}
 ONLY = {
     "open_clip": {"conditions/clip.py", "models/names.py", "train/alignment.py"},
     "hydra": {"jobs/cli.py"},

@@ -57,6 +57,8 @@ def embed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Places [N, 2] of vectors [N, E]; equal vectors give equal maps."""
     from sklearn.manifold import TSNE
 
+    if np.ptp(vectors, axis=0).max() == 0:  # all in one place, over which scikit-learn's tree of neighbours crashes
+        return np.zeros((len(vectors), 2), np.float32)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     made = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=0, max_iter=500)
     return np.asarray(made.fit_transform(vectors.astype(np.float32)), np.float32)

@@ -1,0 +1,113 @@
+"""Rows of the table that measure the engine alone, on models that do nothing (noop.py), and what a kill costs; each
+function is one row."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.bench import noop, programs
+from pipeline.bench.programs import generate_command, guided, heavy
+from pipeline.bench.rows import Kept, Row, Timed, pairs, single
+from pipeline.bench.settings import Bench
+from pipeline.bench.watch import LIBRARIES, watch
+
+FINISHED_SECONDS = 5  # that the same command may take once all is done
+WARM = 4  # shards that are done before the steady state of a run whose models do nothing
+
+
+def keys(bench: Bench, rows: int, *more: str) -> list[str]:
+    """Keys of a run whose models do nothing."""
+    fixed = [f"shard_rows={bench.engine_shard_rows}", "batch_size=64", "actors.samplers=1"]
+    return [f"input.path={heavy(bench, rows)}", *noop.ARGUMENTS, *fixed, *more]
+
+
+def no_op(bench: Bench, kept: Kept) -> Row:
+    """Rows a second of the engine, beside a plain chain of Ray Data over the same files."""
+
+    def ours(place: str) -> Timed:
+        return programs.pipeline(place, WARM, keys(bench, bench.engine_rows))
+
+    def theirs(place: str) -> Timed:
+        told = programs.asked(bench, place, input=str(heavy(bench, bench.engine_rows)), rows=bench.engine_rows)
+        return programs.ray_map("chain", dataclasses.replace(told, batch_size=bench.engine_shard_rows), WARM)
+
+    own = [
+        (
+            kept.timed(f"no_op-a-{k}", _at(ours, kept.place("no_op-a"))),
+            kept.timed(f"no_op-b-{k}", _at(theirs, kept.place("no_op-b"))),
+        )
+        for k in range(bench.pairs)
+    ]
+    ratio = pairs("", "", "", own, ("pipeline", "plain Ray Data chain"))
+    rates = [a.rate for a, _ in own]
+    more = {**ratio.more, "pipeline / chain": [ratio.value, ratio.least, ratio.most]}
+    value = float(ratio.more["rows/s, pipeline"])
+    name = f"no-op models, {bench.engine_rows:,} rows of 8-10 kB"
+    return Row(name, value, "rows/s", ">= 5000", min(rates), max(rates), len(rates), ratio.cpu, more)
+
+
+def _at(program: Callable[[str], Timed], place: str) -> Callable[[], Timed]:
+    return lambda: program(place)
+
+
+def growth(bench: Bench, kept: Kept) -> list[Row]:
+    """Time of a row and peak memory of runs of many rows, beside a run of few."""
+    found = []
+    for count in bench.growth:
+        place = kept.place(f"growth-{count}")
+        found.append(kept.timed(f"growth-{count}", _at(_grown(bench, count), place)))
+    base, made = found[0], []
+    for count, own, most in zip(bench.growth[1:], found[1:], (1.10, 1.20), strict=False):
+        name = f"{count // bench.growth[0]} x the rows"
+        memory = max(own.driver / base.driver, own.worker / base.worker)
+        more = {"driver MB": [base.driver, own.driver], "largest worker MB": [base.worker, own.worker]}
+        made.append(single(f"{name}: time of a row", base.rate / own.rate, "times", "<= 1.05", rows=count))
+        made.append(single(f"{name}: peak memory of a process", memory, "times", f"<= {most:g}", **more))
+    return made
+
+
+def _grown(bench: Bench, count: int) -> Callable[[str], Timed]:
+    return lambda place: programs.pipeline(place, WARM, keys(bench, count))
+
+
+def resume(bench: Bench, kept: Kept) -> Row:
+    """A run that is killed when half of its shards are done, and goes on, beside one that is left alone."""
+    keys = [*guided(bench), f"steps={bench.steps}", f"actors.samplers={bench.workers}"]
+    half = bench.rows // bench.batch_size // 2
+    place = kept.place("resume")
+    whole = kept.timed("resume-whole", lambda: programs.pipeline(kept.place("whole"), bench.workers, keys))
+    cut = kept.timed("resume-cut", lambda: programs.pipeline(place, bench.workers, keys, until=_has(place, half)))
+    again = kept.timed("resume-again", lambda: _again(place, half, keys))
+    # To start is what comes before the first shards, less the time that these take.
+    startup = again.startup - bench.workers * bench.batch_size / whole.rate
+    value = (cut.whole + again.whole - startup) / whole.whole
+    seconds = {"whole": whole.whole, "until killed": cut.whole, "resumed": again.whole, "start-up": startup}
+    return single("killed at half and resumed / uninterrupted", value, "times", "<= 1.1", **seconds)
+
+
+def _has(place: str, shards: int) -> Callable[[], bool]:
+    return lambda: len([*Path(place, "data").glob("*.parquet")]) >= shards
+
+
+def _again(place: str, done: int, keys: list[str]) -> Timed:
+    """The same command once more; what is done stays."""
+    watched = watch(generate_command(place, *keys), Path(f"{place}-again.log"))
+    return programs.steady(watched, Path(place, "data"), done + 1)
+
+
+def rerun(bench: Bench, kept: Kept) -> Row:
+    """The command of a finished run once more."""
+    place, keys = kept.place("rerun"), [*guided(bench), "steps=1", f"limit={bench.batch_size}", "actors.samplers=1"]
+
+    def measure() -> dict[str, object]:
+        programs.pipeline(place, 1, keys)
+        found = [watch(generate_command(place, *keys), Path(f"{place}-again.log")) for _ in range(bench.pairs)]
+        started = sorted(set().union(*(watched.libraries for watched in found)))
+        return {"seconds": [w.ended - w.began for w in found], "cpu": found[-1].looks[-1].cpu, "started": started}
+
+    found = kept.once("rerun", measure)
+    seconds, started = sorted(found["seconds"]), found["started"]
+    value = seconds[len(seconds) // 2]
+    row = Row("re-run of a finished job", value, "s", f"<= {FINISHED_SECONDS}", seconds[0], seconds[-1], len(seconds))
+    told = {"started": [n for n in LIBRARIES if n in started] or "neither Ray nor a model"}
+    return dataclasses.replace(row, cpu={"in all": found["cpu"]}, more=told)

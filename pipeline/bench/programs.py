@@ -1,0 +1,98 @@
+"""The programs that are held against each other, each as somebody would start it, from the first second to the last.
+
+A steady state begins when every process that draws has done its first batch or shard: what came before is start-up.
+"""
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.bench import corpus
+from pipeline.bench.drawing import Asked
+from pipeline.bench.rows import Timed
+from pipeline.bench.settings import Bench
+from pipeline.bench.watch import ROOT, Watched, watch
+
+MODEL = "starter:sketch_to_image"
+
+
+def drawings(bench: Bench) -> Path:
+    """The input of all programs that draw."""
+    path = Path(bench.output, "work", f"drawings-{bench.rows}.parquet")
+    return path if path.exists() else corpus.sample(path, bench.rows)
+
+
+def heavy(bench: Bench, rows: int) -> Path:
+    """The input of all programs whose models do nothing."""
+    folder = Path(bench.output, "work", f"heavy-{rows}")
+    return folder if folder.exists() else corpus.heavy(folder, rows)
+
+
+def job(name: str, *arguments: str) -> list[str]:
+    """The command of a job."""
+    return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *arguments]
+
+
+def generate_command(place: str, *more: str) -> list[str]:
+    """A run of the pipeline."""
+    return job("generate", f"output={place}", *more)
+
+
+def guided(bench: Bench, *more: str) -> list[str]:
+    """Keys of a run that draws what the loops draw."""
+    weights = [f"guidance.{m}={w}" for m, w in bench.weights.items()]
+    fixed = [f"seed={bench.seed}", f"batch_size={bench.batch_size}", f"shard_rows={bench.batch_size}"]
+    return [f"input.path={drawings(bench)}", *weights, *fixed, *more]
+
+
+def pipeline(place: str, first: int, arguments: Sequence[str], until: Callable[[], bool] = lambda: False) -> Timed:
+    """A run of the pipeline from nothing; `first` shards are done before its steady state."""
+    shutil.rmtree(place, ignore_errors=True)
+    watched = watch(generate_command(place, *arguments), Path(f"{place}.log"), until=until)
+    return steady(watched, Path(place, "data"), first)
+
+
+def steady(watched: Watched, data: Path, first: int) -> Timed:
+    """The rate at which Parquet files came into being after the first ones."""
+    written = sorted((path.stat().st_mtime, pq.read_metadata(path).num_rows) for path in data.glob("*.parquet"))
+    start, end = written[min(first, len(written)) - 1][0], written[-1][0]
+    return _timed(watched, start, end, sum(rows for _, rows in written[first:]))
+
+
+def _timed(watched: Watched, start: float, end: float, rows: int) -> Timed:
+    seconds = max(end - start, 1e-3)
+    whole = watched.ended - watched.began
+    cpu = watched.cpu(start, end)
+    return Timed(rows, seconds, start - watched.began, cpu, whole, watched.peak("driver"), watched.peak("worker"))
+
+
+def asked(bench: Bench, place: str, **other: Any) -> Asked:
+    """What a program that is not the pipeline is told; the same as `guided` tells the pipeline."""
+    model, weights = str(storage.filesystem(MODEL)[1]), dict(bench.weights)
+    own = Asked(model, str(drawings(bench)), place, bench.rows, bench.steps, weights, bench.seed, bench.batch_size)
+    return dataclasses.replace(own, **other)
+
+
+def loop(module: str, told: Asked) -> Timed:
+    """A loop written by hand: `plain` or `best`."""
+    watched = _python(told, f"pipeline.bench.{module}")
+    said = json.loads(watched.said.strip().splitlines()[-1])
+    return _timed(watched, said["ready"], said["done"], said["rows"])
+
+
+def ray_map(what: str, told: Asked, first: int) -> Timed:
+    """A job of plain Ray Data: `draw` or `chain`."""
+    return steady(_python(told, "pipeline.bench.ray_map", what), Path(told.output), first)
+
+
+def _python(told: Asked, module: str, *arguments: str) -> Watched:
+    shutil.rmtree(told.output, ignore_errors=True)
+    command = [sys.executable, "-m", module, *arguments, json.dumps(dataclasses.asdict(told))]
+    return watch(command, Path(f"{told.output}.log"), told.threads)
