@@ -3,14 +3,14 @@
 Beats are times in seconds, increasing. `track` finds them in any envelope that is high where a beat is: the onset
 strength of music, the stillness of a body. `kinematic` finds where a dancer's limbs come to rest. `alignment` is the
 Beat Alignment Score of the field; it says little beside its `null`, the same music out of phase with the same dance.
+
+scipy is imported when it is needed: every command line imports this module, and must answer at once.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from pipeline.motion.skeleton import Poses
 
@@ -48,7 +48,7 @@ def track(
     if len(envelope) < 2 or not np.ptp(envelope):
         return np.zeros(0)
     period = 60 * fps / tempo(envelope, fps, bpm, prior)
-    strength = gaussian_filter1d(envelope / envelope.std(), period / 32)
+    strength = smoothed(envelope / envelope.std(), period / 32)
     best, before = _chains(strength, period, tightness)
     last = max(0, len(best) - round(period))
     frame = last + int(best[last:].argmax())
@@ -76,8 +76,17 @@ def kinematic(poses: Poses) -> NDArray[np.int64]:
     """Frames at which the mean joint speed of a motion [T, 22, 3] has a local minimum, after Gaussian smoothing."""
     if len(poses) < 3:
         return np.zeros(0, np.int64)
+    from scipy.signal import find_peaks
+
     speed = np.linalg.norm(np.gradient(poses.astype(np.float64), axis=0), axis=-1).mean(-1)
-    return np.asarray(find_peaks(-gaussian_filter1d(speed, STILLNESS_FRAMES))[0], np.int64)
+    return np.asarray(find_peaks(-smoothed(speed, STILLNESS_FRAMES))[0], np.int64)
+
+
+def smoothed(values: NDArray[Any], sigma: float, **options: Any) -> NDArray[Any]:
+    """Values after a Gaussian filter of that width, along their last axis or as scipy's `options` say."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(gaussian_filter1d(values, sigma, **options))
 
 
 def alignment(kinematic_beats: Beats, beats: Beats, sigma: float = SIGMA) -> float:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter1d
 
 from pipeline.media import Pixels
 from pipeline.motion import beats as rhythm
@@ -118,8 +117,7 @@ def _followed(root: Points) -> Points:
     low, high = root.min(0), root.max(0)
     if (high - low).max() <= STAYS:
         return np.broadcast_to((low + high) / 2, root.shape)
-    smooth: Points = gaussian_filter1d(root, FPS / 2, axis=0, mode="nearest")
-    return smooth
+    return rhythm.smoothed(root, FPS / 2, axis=0, mode="nearest")
 
 
 def _yaw(poses: Poses) -> float:
@@ -170,7 +168,7 @@ def _rhythm(draw: ImageDraw.ImageDraw, poses: Poses, beats: Beats | None, box: t
     for beat in [] if beats is None else beats:
         draw.line([(beat * second_width, top), (beat * second_width, low)], SOFT, round(1.5 * FINER))
     speed = np.linalg.norm(np.gradient(poses, axis=0), axis=-1).mean(-1) if len(poses) > 1 else np.zeros(1)
-    speed = gaussian_filter1d(speed, rhythm.STILLNESS_FRAMES)
+    speed = rhythm.smoothed(speed, rhythm.STILLNESS_FRAMES)
     level = low - (low - high) * speed / max(speed.max(), 1e-9)
     curve = list(zip(np.arange(len(speed)) * frame_width, level, strict=True))
     draw.polygon([(0, low), *curve, (curve[-1][0], low)], AREA)
