@@ -157,5 +157,11 @@ def test_every_row_of_the_table_is_a_function_by_its_name() -> None:
     assert inside.TIMED_STEPS > 1
 
 
-def test_a_peer_gives_back_what_it_gets() -> None:
-    assert ray_map.Nothing()({"a": 1}) == {"a": 1}
+def test_a_peer_gives_back_what_it_gets_and_notes_when(bench: Bench, tmp_path: Path) -> None:
+    asked = programs.asked(bench, str(tmp_path / "out"))
+    notes = ray_map.Notes(asked.output)
+    notes.folder.mkdir()
+    actor = ray_map.Nothing(asked)
+    assert [actor([1, 2]), actor([3])] == [[1, 2], [3]]
+    found = notes.steady(1e12)
+    assert (found["rows"], found["done"]) == (1, 1e12)

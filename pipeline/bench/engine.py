@@ -29,7 +29,7 @@ def no_op(bench: Bench, kept: Kept) -> Row:
 
     def theirs(place: str) -> Timed:
         told = programs.asked(bench, place, input=str(heavy(bench, bench.engine_rows)), rows=bench.engine_rows)
-        return programs.ray_map("chain", dataclasses.replace(told, batch_size=bench.engine_shard_rows), WARM)
+        return programs.ray_map("chain", dataclasses.replace(told, batch_size=bench.engine_shard_rows))
 
     own = [
         (
@@ -77,7 +77,7 @@ def resume(bench: Bench, kept: Kept) -> Row:
     place = kept.place("resume")
     whole = kept.timed("resume-whole", lambda: programs.pipeline(kept.place("whole"), bench.workers, keys))
     cut = kept.timed("resume-cut", lambda: programs.pipeline(place, bench.workers, keys, until=_has(place, half)))
-    again = kept.timed("resume-again", lambda: _again(place, half, keys))
+    again = kept.timed("resume-again", lambda: _again(place, keys))
     # To start is what comes before the first shards, less the time that these take.
     startup = again.startup - bench.workers * bench.batch_size / whole.rate
     value = (cut.whole + again.whole - startup) / whole.whole
@@ -89,8 +89,9 @@ def _has(place: str, shards: int) -> Callable[[], bool]:
     return lambda: len([*Path(place, "data").glob("*.parquet")]) >= shards
 
 
-def _again(place: str, done: int, keys: list[str]) -> Timed:
+def _again(place: str, keys: list[str]) -> Timed:
     """The same command once more; what is done stays."""
+    done = len([*Path(place, "data").glob("*.parquet")])
     watched = watch(generate_command(place, *keys), Path(f"{place}-again.log"))
     return programs.steady(watched, Path(place, "data"), done + 1)
 

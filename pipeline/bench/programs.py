@@ -82,14 +82,17 @@ def asked(bench: Bench, place: str, **other: Any) -> Asked:
 
 def loop(module: str, told: Asked) -> Timed:
     """A loop written by hand: `plain` or `best`."""
-    watched = _python(told, f"pipeline.bench.{module}")
+    return _told(_python(told, f"pipeline.bench.{module}"))
+
+
+def ray_map(what: str, told: Asked) -> Timed:
+    """A job of plain Ray Data: `draw` or `chain`."""
+    return _told(_python(told, "pipeline.bench.ray_map", what))
+
+
+def _told(watched: Watched) -> Timed:
     said = json.loads(watched.said.strip().splitlines()[-1])
     return _timed(watched, said["ready"], said["done"], said["rows"])
-
-
-def ray_map(what: str, told: Asked, first: int) -> Timed:
-    """A job of plain Ray Data: `draw` or `chain`."""
-    return steady(_python(told, "pipeline.bench.ray_map", what), Path(told.output), first)
 
 
 def _python(told: Asked, module: str, *arguments: str) -> Watched:

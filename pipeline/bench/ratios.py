@@ -68,7 +68,7 @@ def peer(bench: Bench, kept: Kept) -> Row:
     """The pipeline beside Ray Data over a pipeline of diffusers, as Ray's documentation shows it."""
 
     def theirs(place: str) -> Timed:
-        return programs.ray_map("draw", programs.asked(bench, place, processes=bench.workers), bench.workers)
+        return programs.ray_map("draw", programs.asked(bench, place, processes=bench.workers))
 
     found = by_turns(bench, kept, "peer", drawn(bench), theirs)
     return pairs("pipeline / Ray Data map_batches", "times", ">= 1", found, ("pipeline", "map_batches"))

@@ -2,12 +2,15 @@
 pipeline of diffusers, write_parquet. No ledger, no scores, no failed rows: only the pictures.
 
 `python -m pipeline.bench.ray_map draw JSON` takes a drawing.Asked; `… ray_map chain JSON` runs, over rows of any kind,
-the same chain with a class that does nothing. Both write a file for each block of `batch_size` rows.
+the same chain with a class that does nothing. Their actors note when each batch was done, in OUT.notes.
 """
 
-import dataclasses
 import json
+import os
+import shutil
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,25 @@ class SketchPipeline(DiffusionPipeline):
         return best.draw(self.parts, asked, batch)
 
 
+class Notes:
+    """When batches were done, by process: files of lines "Unix seconds, rows"."""
+
+    def __init__(self, output: str) -> None:
+        self.folder = Path(f"{output}.notes")
+
+    def add(self, rows: int) -> None:
+        """A batch is done."""
+        with (self.folder / str(os.getpid())).open("a") as file:
+            file.write(f"{time.time()} {rows}\n")
+
+    def steady(self, done: float) -> dict[str, float]:
+        """From when every process had done its first batch until all was done."""
+        own = [[line.split() for line in path.read_text().splitlines()] for path in self.folder.iterdir()]
+        ready = max(float(lines[0][0]) for lines in own)
+        rows = sum(int(count) for lines in own for when, count in lines if float(when) > ready)
+        return {"ready": ready, "done": done, "rows": rows}
+
+
 class Draw:
     """A Ray Data actor."""
 
@@ -39,47 +61,58 @@ class Draw:
 
         torch.set_num_threads(asked.threads)
         self.asked, self.pipeline = asked, SketchPipeline(Parts(asked.model))
+        self.notes = Notes(asked.output)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Columns of rows -> columns with their pictures."""
         rows = zip(batch["id"], batch["text"], batch["sketch"], strict=True)
         given = [Given(name, text, picture(sketch["bytes"])) for name, text, sketch in rows]
         images = [best.webp(pixels) for pixels in self.pipeline(self.asked, given)]
+        self.notes.add(len(given))
         return {"id": batch["id"], "image": np.array(images, dtype=object)}
 
 
 class Nothing:
     """A Ray Data actor that gives back what it gets."""
 
+    def __init__(self, asked: Asked) -> None:
+        self.notes = Notes(asked.output)
+
     def __call__(self, batch: Any) -> Any:
         """The batch."""
+        self.notes.add(len(batch))
         return batch
 
 
 def chain(asked: Asked, actor: Any, columns: list[str] | None, **options: Any) -> None:
-    """The whole job on a local Ray of its own."""
+    """The whole job."""
     import ray
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-asked.rows // asked.batch_size)
     source = ray.data.read_parquet(asked.input, columns=columns, override_num_blocks=blocks)
-    done = source.map_batches(actor, batch_size=asked.batch_size, num_cpus=CPUS, concurrency=asked.processes, **options)
-    done.write_parquet(asked.output)
+    actors = {"num_cpus": CPUS, "concurrency": asked.processes, "fn_constructor_args": (asked,)}
+    source.map_batches(actor, batch_size=asked.batch_size, **actors, **options).write_parquet(asked.output)
 
 
-def main(what: str, told: str) -> None:
-    """One of the two jobs, on Ray as the pipeline starts it."""
+def main(what: str, told: str) -> dict[str, float]:
+    """One of the two jobs, on a local Ray as the pipeline starts it."""
     from pipeline import cluster
-    from pipeline.settings import Cluster
+    from pipeline.settings import Cluster, resolve
 
     asked = Asked(**json.loads(told))
+    notes = Notes(asked.output)
+    shutil.rmtree(notes.folder, ignore_errors=True)
+    notes.folder.mkdir(parents=True)
     with cluster.connected(Cluster(None, 300_000_000)):
+        # By name, or Ray would send a copy of this file's globals.
         if what == "draw":
-            chain(asked, Draw, ["id", "text", "sketch"], fn_constructor_args=(dataclasses.replace(asked, rows=0),))
+            chain(asked, resolve("pipeline.bench.ray_map:Draw"), ["id", "text", "sketch"])
         else:
-            chain(asked, Nothing, None, batch_format="pyarrow", zero_copy_batch=True)
+            actor = resolve("pipeline.bench.ray_map:Nothing")
+            chain(asked, actor, None, batch_format="pyarrow", zero_copy_batch=True)
+        return notes.steady(time.time())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    print(json.dumps(main(*sys.argv[1:3])))
