@@ -90,7 +90,8 @@ def chain(asked: Asked, actor: Any, columns: list[str] | None, **options: Any) -
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-asked.rows // asked.batch_size)
-    source = ray.data.read_parquet(asked.input, columns=columns, override_num_blocks=blocks)
+    source = ray.data.read_parquet(asked.input, override_num_blocks=blocks)
+    source = source.select_columns(columns) if columns else source
     actors = {"num_cpus": CPUS, "concurrency": asked.processes, "fn_constructor_args": (asked,)}
     source.map_batches(actor, batch_size=asked.batch_size, **actors, **options).write_parquet(asked.output)
 
