@@ -11,8 +11,8 @@ JOIN, GATES = "stage.options.fusion.join=", "stage.options.fusion.hidden="
 VARIANTS = (
     Variant("tokens, gates", "denoisers/tokens-gates"),
     Variant("tokens, no gates", "denoisers/tokens", (f"{GATES}0",)),
-    Variant("attention, gates", "denoisers/attention-gates", (f"{JOIN}attention",)),
-    Variant("pooled, gates", "denoisers/pooled-gates", (f"{JOIN}pooled",)),
+    Variant("attention, gates", "denoisers/attention-gates", (f"{JOIN}attention",), seeds=1),
+    Variant("pooled, gates", "denoisers/pooled-gates", (f"{JOIN}pooled",), seeds=1),
 )
 
 

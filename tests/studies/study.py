@@ -21,6 +21,7 @@ class Variant:
     place: str  # folder of its trainings below the study's; variants of several studies may share one
     train: tuple[str, ...] = ()  # arguments of its training, or of its run, beside what all have
     learns: Callable[[Path, int], Path] = lambda pairs, _: pairs  # (pairs, seed) -> what it is trained on
+    seeds: int = 3  # how many of the seeds it is trained with; one where nothing is claimed of it
 
 
 Measure = Callable[[Variant, int, Path, Path], Figures]  # variant, seed, pairs, folder of that variant and seed
