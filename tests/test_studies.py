@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import media
 from tests import tiny
-from tests.studies import alignment, injection, missing, pairs, study, tables, weighting
+from tests.studies import alignment, forwards, injection, missing, pairs, study, tables, unpaired, weighting
 from tests.studies.study import Variant
 
 FIRST, SECOND = Variant("a", "x/a"), Variant("b", "x/b")
@@ -59,7 +59,7 @@ def test_tables_show_what_is_there_and_which_differences_are_real(tmp_path: Path
 
 def test_every_study_has_variants_measures_and_a_place_in_the_docs() -> None:
     page = Path("docs/training.md").read_text()
-    for module in (alignment, injection, missing, weighting):
+    for module in (alignment, injection, missing, weighting, unpaired, forwards):
         item = module.__name__.rpartition(".")[2]
         assert item in tables.ITEMS
         assert len({v.place for v in module.VARIANTS}) == len(module.VARIANTS)
@@ -84,6 +84,22 @@ def test_rows_lose_what_they_lose_by_chance_alone(pairs_of: Path, tmp_path: Path
     assert all(text and sketch for text, sketch in thin(0.0, 0))
     few = thin(0.25, 0)
     assert all(b[0] for a, b in zip(half, few, strict=True) if a[0])  # more missing is missing in the same rows
+
+
+def test_what_is_not_kept_is_torn_in_two(pairs_of: Path) -> None:
+    whole = pq.read_table(pairs_of)
+    alone, both = (change(whole, 0.25, 0) for change in (pairs.kept, pairs.halves))
+    train = [row for row in alone.to_pylist() if row["split"] == "train"]
+    assert 20 < len(train) < 55
+    assert sum(row["split"] == "test" for row in alone.to_pylist()) == 50
+    assert both.slice(0, len(alone)) == alone
+    rest = both.slice(len(alone)).to_pylist()
+    pictures, words = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    assert len(pictures) == len(words) == 150 - len(train)
+    assert {row["id"] for row in pictures} | {row["id"] for row in alone.to_pylist()} == set(whole["id"].to_pylist())
+    assert all(row["image"] and not row["text"] and not row["sketch"] for row in pictures)
+    assert all(row["text"] and not row["image"] and not row["sketch"] for row in words)
+    assert len({row["id"] for row in both.to_pylist()}) == len(both)
 
 
 def test_noise_takes_the_place_of_a_condition(pairs_of: Path, tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ def _thinned(data: Path, seed: int, percent: int) -> Path:
 VARIANTS = (
     Variant("none missing", "denoisers/tokens-gates"),
     *(
-        Variant(f"{p} % missing", f"denoisers/missing-{p}", learns=functools.partial(_thinned, percent=p), seeds=3 if p == 50 else 1)
+        Variant(
+            f"{p} % missing",
+            f"denoisers/missing-{p}",
+            learns=functools.partial(_thinned, percent=p),
+            seeds=3 if p == 50 else 1,
+        )
         for p in (25, 50, 75)
     ),
 )
