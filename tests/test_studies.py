@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import media
+from pipeline.models import checkpoint
 from tests import tiny
-from tests.studies import alignment, forwards, injection, missing, pairs, study, tables, unpaired, weighting
+from tests.studies import alignment, forwards, gates, injection, missing, pairs, study, tables, unpaired, weighting
 from tests.studies.study import Variant
 
 FIRST, SECOND = Variant("a", "x/a"), Variant("b", "x/b")
@@ -117,3 +118,13 @@ def pairs_of(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("studies") / "pairs.parquet"
     pq.write_table(table.append_column("split", pa.array(["train"] * 150 + ["test"] * 50)), path)
     return path
+
+
+def test_gates_are_asked_at_every_timestep_for_what_is_seen(pairs_of: Path) -> None:
+    folder = checkpoint.fetch("starter:sketch_to_image")
+    found = gates.every(folder, pq.read_table(pairs_of).slice(0, 3))
+    assert found.keys() == {case.name for case in gates.CASES}
+    assert set(found["alone, of the text"]) == {"text"}
+    assert found["both"]["sketch"].shape == (len(gates.TIMESTEPS), 3)
+    assert float(found["both"]["sketch"][-1].abs().min()) > 0.5  # it has learned to look at the sketch first
+    assert gates.picture(found).startswith(b"\x89PNG")
