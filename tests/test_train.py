@@ -152,6 +152,23 @@ def test_denoising_learns_and_saves_a_generator(
     assert all(torch.equal(loaded[name], trained[name]) for name in trained)
 
 
+def test_another_text_encoder_takes_the_towers_place(models: Models, pairs: str, tmp_path: Path) -> None:
+    from pipeline.conditions import EncoderContext
+    from pipeline.conditions.clip import TextEncoder
+    from pipeline.train.frozen import of_generator
+
+    folder = tiny.language_folder(tmp_path / "bert", 0)
+    stage = denoising(models, pairs, str(tmp_path), f"stage.options.language={folder}")
+    first, last = learns(stage, 40)
+    assert last < first
+    stage.save(stage.network, tmp_path / "model")
+    saved = TextEncoder.load(EncoderContext(str(tmp_path / "model"), "cpu"))
+    words = ["a red box", "a blue box"]
+    assert torch.equal(saved(words).tokens, stage.frozen.text(words).tokens)
+    assert of_generator(tmp_path / "model")["language"] == str(tmp_path / "model" / "language")
+    assert of_generator(Path(models["path"]))["language"] is None
+
+
 def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Path) -> None:
     stage = denoising(models, pairs, str(tmp_path))
     picture, sketch = data.to_tensors(batch())

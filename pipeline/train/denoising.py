@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from diffusers import AutoencoderTiny, DDPMScheduler
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Conditions
-from pipeline.conditions.clip import Clip
-from pipeline.models import checkpoint, image
+from pipeline.models import image
 from pipeline.models.fusion import Keep
 from pipeline.train.data import Batch
+from pipeline.train.frozen import Frozen
 from pipeline.train.picturing import MODALITIES, Picturing
 from pipeline.train.settings import Train
 
@@ -32,8 +32,8 @@ class Denoising(Picturing):
     def create(cls, settings: Train, device: str = "cpu") -> Self:
         """A fresh denoiser over the given CLIP and autoencoder."""
         options = settings.stage.options
-        clip, vae = frozen(options, device)
-        return cls(fresh(clip, vae, options), clip, vae, options, noise_schedule())
+        parts = Frozen.load(options, device)
+        return cls(parts.network(options), parts, options, noise_schedule())
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error of v at uniformly drawn timesteps."""
@@ -53,18 +53,6 @@ class Denoising(Picturing):
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         prediction = network(a * x_0 + s * eps, t, conditions, self.on(keep))
         return F.mse_loss(prediction.float(), a * eps - s * x_0)
-
-
-def frozen(options: Mapping[str, Any], device: str) -> tuple[Clip, AutoencoderTiny]:
-    """The CLIP and the autoencoder that options name."""
-    clip = Clip.load(str(checkpoint.fetch(options["clip"])), device)
-    return clip, AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"])).float()
-
-
-def fresh(clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]) -> image.SketchToImage:
-    """An untrained network over them."""
-    channels, latents = tuple(options["channels"]), vae.config.latent_channels
-    return image.build(clip.image_size, latents, clip.widths, channels, options["fusion"])
 
 
 def draw_keep(modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator) -> Keep:
