@@ -16,6 +16,7 @@ from pipeline.train import data
 from pipeline.train.alignment import Alignment
 from pipeline.train.autoencoding import Autoencoding, differences
 from pipeline.train.denoising import Denoising, draw_keep, noise_schedule
+from pipeline.train.flooding import flooded
 from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
 from tests import tiny
@@ -167,6 +168,22 @@ def test_another_text_encoder_takes_the_towers_place(models: Models, pairs: str,
     assert torch.equal(saved(words).tokens, stage.frozen.text(words).tokens)
     assert of_generator(tmp_path / "model")["language"] == str(tmp_path / "model" / "language")
     assert of_generator(Path(models["path"]))["language"] is None
+
+
+def test_a_share_of_rows_is_flooded_with_noise(models: Models, pairs: str, tmp_path: Path) -> None:
+    texts, sketch = ["a red box"] * 4000, torch.ones(4000, 1, 4, 4)
+    said, drawn = flooded(texts, sketch, 0.1, torch.Generator().manual_seed(0))
+    wordless = torch.tensor([text != "a red box" for text in said])
+    drowned = (drawn != sketch).flatten(1).any(1)
+    assert wordless.float().mean() == pytest.approx(0.1, abs=0.015)
+    assert drowned.float().mean() == pytest.approx(0.1, abs=0.015)
+    assert not (wordless & drowned).any()
+    assert drawn[drowned].mean() == pytest.approx(0.5, abs=0.03)
+    calm, wild = (denoising(models, pairs, str(tmp_path), f"stage.options.flood={share}") for share in (0.0, 0.5))
+    one, other = (stage.varied(batch(), torch.Generator().manual_seed(0))[1] for stage in (calm, wild))
+    moved = (one["sketch"].maps[0] != other["sketch"].maps[0]).flatten(1).any(1)
+    reworded = (one["text"].pooled != other["text"].pooled).any(1)
+    assert (moved ^ reworded).all()  # shares of one half each leave no row as it was
 
 
 def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What stages share that make pictures of text and sketch in the latents of a frozen autoencoder: what a batch becomes,
 what any subset of the conditions gives on held-out rows, results that are drawn and scored, the folder that is saved.
 
-Options: those of frozen.py; `judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
+Options: those of frozen.py; `flood`, the share of rows whose text, and of those whose sketch, is noise (flooding.py);
+`judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
 """
 
 import functools
@@ -21,6 +22,7 @@ from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
 from pipeline.train import drawing
 from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told
+from pipeline.train.flooding import flooded
 from pipeline.train.frozen import Frozen
 from pipeline.train.stage import Drawn
 from pipeline.train.validation import compared, scored
@@ -68,7 +70,10 @@ class Picturing:
         moved = augment(torch.cat([picture, sketch], 1), generator, may_mirror(list(batch["text"])))
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
-        return moved[:, :3], self.conditions(batch, texts, moved[:, 3:])
+        drawn = moved[:, 3:]
+        if self.options["flood"]:
+            texts, drawn = flooded(texts, drawn, self.options["flood"], generator)
+        return moved[:, :3], self.conditions(batch, texts, drawn)
 
     def on(self, keep: Keep) -> dict[str, Tensor]:
         """Masks on the device."""

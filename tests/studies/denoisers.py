@@ -33,9 +33,7 @@ METRICS = ("frechet", "delta_e", "clip_image", "clip_text", "sketch_f1")
 def train(variant: Variant, seed: int, pairs: Path, folder: Path) -> Figures:
     """Train it into FOLDER/train; its losses on held-out rows."""
     output = folder / "train"
-    job(
-        "train", *SMALL, *variant.train, f"input.path={variant.learns(pairs, seed)}", f"seed={seed}", f"output={output}"
-    )
+    job("train", *SMALL, *variant.train, *variant.given(pairs, seed), f"seed={seed}", f"output={output}")
     last: Figures = json.loads(max((output / "log").glob("*.json")).read_text())
     return {name: value for name, value in last.items() if name.startswith("loss_")}
 

@@ -20,7 +20,7 @@ class Variant:
     name: str  # in tables
     place: str  # folder of its trainings below the study's; variants of several studies may share one
     train: tuple[str, ...] = ()  # arguments of its training, or of its run, beside what all have
-    learns: Callable[[Path, int], Path] = lambda pairs, _: pairs  # (pairs, seed) -> what it is trained on
+    given: Callable[[Path, int], tuple[str, ...]] = lambda pairs, _: (f"input.path={pairs}",)  # more of them, by seed
     seeds: int = 3  # how many of the seeds it is trained with; one where nothing is claimed of it
 
 

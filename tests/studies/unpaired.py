@@ -15,6 +15,7 @@ from tests.studies.jobs import job
 from tests.studies.study import Measure, Variant
 
 Thinning = Callable[[pa.Table, float, int], pa.Table]
+Given = Callable[[Path, int], tuple[str, ...]]
 
 
 def _thinned(data: Path, seed: int, percent: int, change: Thinning) -> Path:
@@ -22,10 +23,15 @@ def _thinned(data: Path, seed: int, percent: int, change: Thinning) -> Path:
     return pairs.made(place, data, lambda table: change(table, percent / 100, seed))
 
 
-def _told(data: Path, seed: int, percent: int, find: Callable[[Path, Path, Path, int], Path]) -> Path:
+def _thin(data: Path, seed: int, percent: int, change: Thinning) -> tuple[str, ...]:
+    return (f"input.path={_thinned(data, seed, percent, change)}",)
+
+
+def _told(data: Path, seed: int, percent: int, find: Callable[[Path, Path, Path, int], Path]) -> tuple[str, ...]:
     """The pairs and all other pictures, with texts where some were found."""
     alone, both = (_thinned(data, seed, percent, change) for change in (pairs.kept, pairs.halves))
-    return find(alone, both, data.parent / f"{find.__name__.strip('_')}-{percent}-{seed}", seed)
+    found = find(alone, both, data.parent / f"{find.__name__.strip('_')}-{percent}-{seed}", seed)
+    return (f"input.path={found}",)
 
 
 def _neighbours(alone: Path, both: Path, folder: Path, seed: int) -> Path:
@@ -51,16 +57,16 @@ def _captions(alone: Path, both: Path, folder: Path, seed: int) -> Path:
     return found
 
 
-def _variant(percent: int, name: str, learns: Callable[[Path, int], Path], passes: int, seeds: int) -> Variant:
+def _variant(percent: int, name: str, given: Given, passes: int, seeds: int) -> Variant:
     place = f"denoisers/{name.replace(' ', '-').replace(chr(39), '')}-{percent}"
     label = f"{percent} % of the pairs" + (f" and {name}" if name != "alone" else "")
-    return Variant(label, place, (f"optimiser.passes={passes}",), learns, seeds)
+    return Variant(label, place, (f"optimiser.passes={passes}",), given, seeds)
 
 
 def _shares(percent: int, seeds: int) -> tuple[Variant, Variant]:
     """Without the rest, so often that there are as many steps, and with it."""
-    alone = functools.partial(_thinned, percent=percent, change=pairs.kept)
-    both = functools.partial(_thinned, percent=percent, change=pairs.halves)
+    alone = functools.partial(_thin, percent=percent, change=pairs.kept)
+    both = functools.partial(_thin, percent=percent, change=pairs.halves)
     return (
         _variant(percent, "alone", alone, 100 // percent, seeds),
         _variant(percent, "other pictures", both, 1, seeds),
