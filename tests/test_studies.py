@@ -30,6 +30,15 @@ def test_figures_are_made_once(tmp_path: Path) -> None:
     assert len(made) == 1
 
 
+def test_both_conditions_are_compared_with_the_best_one() -> None:
+    assert study.apart({"f, both": 3, "f, sketch": 1, "g, both": 2}) == {
+        "f, both": 3,
+        "f, sketch": 1,
+        "g, both": 2,
+        "f, both - sketch": 2,
+    }
+
+
 def test_intervals_are_students(tmp_path: Path) -> None:
     low, high = study.interval([1.0, 2.0, 3.0])
     assert (low + high) / 2 == pytest.approx(2)

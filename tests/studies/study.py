@@ -41,11 +41,22 @@ def known(folder: Path, variants: Sequence[Variant], name: str) -> dict[str, dic
     """variant -> seed -> figures in FOLDER/<place>/<seed>/<name>.json, as far as they are there."""
     found = {
         v.name: {
-            int(f.parent.name): json.loads(f.read_text()) for f in sorted((folder / v.place).glob(f"*/{name}.json"))
+            int(f.parent.name): apart(json.loads(f.read_text()))
+            for f in sorted((folder / v.place).glob(f"*/{name}.json"))
         }
         for v in variants
     }
     return {variant: seeds for variant, seeds in found.items() if seeds}
+
+
+def apart(figures: Figures) -> Figures:
+    """The figures, and how far those of both conditions are from those of the sketch alone."""
+    metrics = [name.removesuffix(", both") for name in figures if name.endswith(", both")]
+    return figures | {
+        f"{m}, both - sketch": figures[f"{m}, both"] - figures[f"{m}, sketch"]
+        for m in metrics
+        if f"{m}, sketch" in figures
+    }
 
 
 def rows(item: str, found: Mapping[str, Mapping[int, Figures]]) -> list[Row]:
