@@ -61,7 +61,7 @@ class Adversarial(Picturing):
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator, turn: str = "discriminator") -> Tensor:
         """The loss of the one whose turn it is."""
         picture, conditions = self.varied(batch, generator)
-        keep = self.on(draw_keep(MODALITIES, len(picture), self.options, generator))
+        keep = self.on(draw_keep({m: conditions[m].present for m in MODALITIES}, self.options, generator))
         game = self.game(picture, conditions, keep, generator)
         play = {"discriminator": self._discriminate, "generator": self._generate}[turn]
         return network(functools.partial(play, game, generator))
