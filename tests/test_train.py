@@ -34,7 +34,7 @@ def arguments(stage: str, pairs: str, output: str, *more: str) -> list[str]:
             "stage.options.latent_channels=4",
         ],
         "denoise": ["stage.options.image_size=32", "stage.options.channels=[32,32]"],
-    }[stage]
+    }.get(stage, [])
     return [
         f"stage={stage}",
         f"input.path={pairs}",
