@@ -81,8 +81,6 @@ def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
     own = Clip.load(str(clip)).widths
     widths = {"text": own, "sketch": {"tokens": own["pooled"], "pooled": own["pooled"]}}
     network = image.build(SIZE, 4, widths, (32, 32), {})
-    with torch.no_grad():  # open the gates, or conditions would have no say in a random network
-        network.fusion.gate[-1].bias.fill_(1.0)
     parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
     vae.save_pretrained(folder.with_name("vae"))
     checkpoint.save_generator(

@@ -130,11 +130,7 @@ class Gan(Adversarial):
         """Both fresh."""
         options = dict(settings.stage.options)
         frozen = Frozen.load(options, device)
-        generator = frozen.network(options)
-        gate = generator.fusion.gate
-        if gate is not None:  # nothing was trained before, so that nothing has to be sheltered at first
-            nn.init.ones_(gate.get_parameter(f"{len(gate) - 1}.bias"))
-        pair = Pair(generator, discriminator(frozen, options))
+        pair = Pair(frozen.network(options), discriminator(frozen, options))
         return cls(pair, frozen, options, noise_schedule("sample"))
 
     def question(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
