@@ -30,13 +30,13 @@ GREEDY = {"max_tokens": 16, "beams": 1, "temperature": 0.0, "top_p": 1.0}
 
 @pytest.fixture(scope="module")
 def learned(pairs: str) -> tuple[Captioning, State, Batch]:
-    """A stage after 60 steps on eight boxes."""
+    """A stage after 200 steps on eight boxes."""
     torch.manual_seed(0)
     chosen = settings("caption", pairs, "unused", *SMALL)
     stage = Captioning.create(chosen)
     state, rows = State(stage.network, chosen.optimiser), batch()
-    trainer = Trainer(stage, stage.network, state, chosen.optimiser, 60)
-    losses = [float(trainer.step([rows], torch.Generator().manual_seed(i))[0]) for i in range(60)]
+    trainer = Trainer(stage, stage.network, state, chosen.optimiser, 200)
+    losses = [float(trainer.step([rows], torch.Generator().manual_seed(i))[0]) for i in range(200)]
     assert losses[0] > 4  # about log of the vocabulary
     assert losses[-1] < 0.5
     return stage, state, rows
