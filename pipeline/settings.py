@@ -48,7 +48,7 @@ class Task:
 class Guidance:
     """How the predictions of several condition subsets are combined (diffusion/guidance.py)."""
 
-    scheme: str  # "none" | "single" | "composed" | "chained"
+    scheme: str  # "none" | "single" | "composed" | "chained" | "balanced"
     interval: tuple[float, float] | None  # sigma range in which guidance acts; None: everywhere
     weights: Mapping[str, float]  # modality -> weight; "all" is the scale of scheme=single
 

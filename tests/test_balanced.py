@@ -40,9 +40,16 @@ def test_equal_pulls_and_missing_conditions_are_left_as_they_are() -> None:
     assert lacking.isfinite().all()
 
 
-def test_almost_nothing_is_not_blown_up() -> None:
-    found = balance(1.0, pulls(1.0, 1e-6), weights(1, 1), SUBSETS)
+def test_little_is_stretched_so_far_and_rounding_is_nothing() -> None:
+    found = balance(1.0, pulls(1.0, 0.01), weights(1, 1), SUBSETS)
     assert torch.allclose(found[2], torch.full((2,), LIMIT))
+    assert torch.allclose(balance(1.0, pulls(1.0, 1e-5), weights(2, 1), SUBSETS), weights(2, 1))
+
+
+def test_a_condition_may_push_away() -> None:
+    found = balance(1.0, pulls(1.0, 2.0), weights(1, -1), SUBSETS)
+    assert torch.allclose(found[1] * 1.0, torch.full((2,), 1.5))
+    assert torch.allclose(found[2] * 2.0, torch.full((2,), -1.5))
 
 
 def test_rows_do_not_depend_on_each_other() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from pipeline.settings import SettingsError
 from pipeline.train import contrast
 from pipeline.train.alignment import Alignment, checked
+from pipeline.train.fit import fit
 from tests.test_train import batch, settings
 
 
@@ -82,6 +83,12 @@ def test_pairs_are_of_two_known_modalities() -> None:
             checked(wrong)
 
 
+def test_wrong_pairs_are_named_before_anything_is_written(pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="must be two of image, sketch, text"):
+        fit(settings("align", pairs, str(tmp_path / "out"), "stage.options.pairs=[[image,audio]]"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pair_that_no_row_has_teaches_nothing(pairs: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     both = Alignment.create(settings("align", pairs, str(tmp_path), "stage.options.pairs=[[image,text],[sketch,text]]"))
@@ -105,5 +112,12 @@ def test_the_space_is_measured_and_mapped(pairs: str, tmp_path: Path) -> None:
     assert drawn.picture.std() > 0
     assert {"image_to_text_r1", "text_to_sketch_r10", "image_to_sketch_r5", "gap_image_text"} <= set(drawn.figures)
     assert drawn.figures["image_to_text_r10"] == 1  # among six
+    assert set(stage.validate(stage.network, {**batch(), "has_sketch": np.zeros(8, bool)})) == {
+        f"{a}_r1" for a in ("image_to_text", "text_to_image", "sketch_to_text", "text_to_sketch")
+    }
+    blind = stage.draw(stage.network, {**batch(), "has_sketch": np.zeros(8, bool)}, steps=1).figures
+    assert 0 <= blind["image_to_text_r1"] <= 1
+    assert math.isnan(blind["sketch_to_text_r1"])
+    assert math.isnan(blind["gap_sketch_text"])
     few = stage.draw(stage.network, batch(3), steps=1)
     assert few.picture.size == 0  # nine points make no map

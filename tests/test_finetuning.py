@@ -22,7 +22,7 @@ from tests import parity
 from tests.finetuned import FAMILIES, TRAINED, batch, learn, settings, stage
 from tests.parity import Case
 
-OPTIONS = Optimiser(1, 1, 4, 1, 1e-2, "constant", 1, 0.0, 0.9, 1.0, "float32")
+OPTIONS = Optimiser(1, 1, 4, 1, 1e-2, "constant", 1, 0.0, 0.9, 1.0, "float32", 4096)
 PIPELINES = {  # family -> of diffusers, alone and with an adapter
     "stable_diffusion": ("StableDiffusionPipeline", "StableDiffusionAdapterPipeline"),
     "stable_diffusion_xl": ("StableDiffusionXLPipeline", "StableDiffusionXLAdapterPipeline"),
@@ -195,6 +195,12 @@ def test_a_checkpoint_of_another_family_is_named() -> None:
     options = {**settings("flux", "lora").stage.options, "family": "stable_diffusion"}
     with pytest.raises(SettingsError, match="is a FluxPipeline, not of stable_diffusion: take .*family=flux"):
         base.check(options)
+
+
+def test_shares_are_refused_before_they_train_nothing() -> None:
+    Finetuning.check(settings("stable_diffusion", "lora"))
+    with pytest.raises(SettingsError, match="workers.parallel=ddp alone"):
+        Finetuning.check(settings("stable_diffusion", "lora", "workers.parallel=fsdp"))
 
 
 def test_columns_that_are_not_there_are_named(pairs: str) -> None:

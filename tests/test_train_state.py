@@ -13,7 +13,7 @@ from pipeline.train.schedule import SCHEDULES, learning_rate, schedule
 from pipeline.train.settings import Optimiser
 from pipeline.train.state import State, averaging
 
-OPTIONS = Optimiser(2, 1, 4, 1, 1e-2, "cosine", 10, 0.0, 0.5, 1.0, "float32")
+OPTIONS = Optimiser(2, 1, 4, 1, 1e-2, "cosine", 10, 0.0, 0.5, 1.0, "float32", 4096)
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:

@@ -23,7 +23,7 @@ from pipeline.train.stage import Alternates
 from pipeline.train.state import State
 from pipeline.train.steps import Trainer, grouped
 
-OPTIONS = Optimiser(1, 1, 4, 1, 1e-2, "linear", 2, 1e-2, 0.9, 0.5, "float32")
+OPTIONS = Optimiser(1, 1, 4, 1, 1e-2, "linear", 2, 1e-2, 0.9, 0.5, "float32", 4096)
 STEPS = 6
 ROWS = 8  # of a step, of all workers
 WAYS = (("ddp", 1), ("ddp", 2), ("fsdp", 1), ("fsdp", 2))  # parallel, accumulate

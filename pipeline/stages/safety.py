@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -42,6 +43,7 @@ class Screen:
         began = time.monotonic()
         drawn, errors = array(block, "drawn"), block["error"].to_pylist()
         values = [self.result.value(*row) for row in zip(drawn, block["size"].to_pylist(), strict=True)]
+        values = [np.zeros_like(v) if e else v for v, e in zip(values, errors, strict=True)]  # see stages/guard.py
         verdicts = [None if e else v for v, e in zip(self._verdicts(values), errors, strict=True)]
         made: dict[str, Any] = {"unsafe": [None if v is None else v.score >= self.safety.threshold for v in verdicts]}
         made |= {f"safety_{name}": [v and getattr(v, name) for v in verdicts] for name in ("score", "label")}

@@ -37,7 +37,6 @@ PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "
 MODALITIES = ("image", "sketch", "text")
 MAPPED = 250  # rows on the map of the space
 ROWS = 128  # that are embedded at once
-EMPTY = np.zeros((0, 1), np.float32)
 SAME_SKETCH = 0.01  # mean absolute difference in [0, 1] under which two sketches are one
 
 
@@ -84,6 +83,11 @@ class Alignment:
         self.network, self.config, self.tokenizer = network, config, tokenizer
         self.pairs, self.hardness = pairs, hardness
         self.context_length = config["model_cfg"]["text_cfg"]["context_length"]
+
+    @staticmethod
+    def check(settings: Train) -> None:
+        """Raises SettingsError for pairs that there are not."""
+        checked(settings.stage.options["pairs"])
 
     @classmethod
     def create(cls, settings: Train, device: str = "cpu") -> Self:
@@ -147,16 +151,16 @@ class Alignment:
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
-        """Recall at 1 among the rows of the batch that have all, each way."""
-        figures = contrast.found(self._spaces(network, batch), self.pairs)
+        """Recall at 1 among the rows of the batch that have both, each way."""
+        figures = contrast.found(self._spaces(network, batch), presence(batch), self.pairs)
         return {name: value for name, value in figures.items() if name.endswith("_r1")}
 
     @torch.no_grad()
     def draw(self, network: nn.Module, batch: Batch, steps: int) -> Drawn:  # noqa: ARG002
-        """Recall at 1, 5 and 10 among all given rows that have all modalities, modality gaps, a map of the space."""
-        spaces = self._spaces(network, batch)
-        figures = contrast.found(spaces, list(itertools.combinations(MODALITIES, 2)))
-        shown = {m: v[:MAPPED] for m, v in spaces.items()}
+        """Recall at 1, 5 and 10 among all given rows that have both, modality gaps, a map of the space."""
+        spaces, has = self._spaces(network, batch), presence(batch)
+        figures = contrast.found(spaces, has, list(itertools.combinations(MODALITIES, 2)))
+        shown = {m: v[has[m]][:MAPPED] for m, v in spaces.items()}
         kinds = [m for m, v in shown.items() for _ in v]
         if len(kinds) < tsne.LEAST:
             return Drawn(figures, np.zeros((0, 0, 3), np.uint8))
@@ -165,19 +169,23 @@ class Alignment:
         return Drawn(figures, picture)
 
     def _spaces(self, network: nn.Module, batch: Batch) -> dict[str, NDArray[np.float32]]:
-        """Unit vectors [N, E] of the rows of a batch that have all modalities."""
+        """Unit vectors [B, E] of the rows of a batch; of padding where a row lacks a modality."""
         image, sketch = to_tensors(batch, self.device)
-        all_of = torch.stack([told(batch, m) for m in MODALITIES]).all(0)
         parts = []
-        for rows in torch.arange(len(all_of))[all_of].split(ROWS):
+        for rows in torch.arange(len(image)).split(ROWS):
             texts = [batch["text"][i] for i in rows.tolist()]
             parts.append(self.embedded(network, image[rows], sketch[rows], texts)[0])
-        return {m: torch.cat([p[m] for p in parts]).cpu().numpy() if parts else EMPTY for m in MODALITIES}
+        return {m: torch.cat([p[m] for p in parts]).cpu().numpy() for m in MODALITIES}
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """An open_clip folder with its tokenizer."""
         save_clip(network, self.config, folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def presence(batch: Batch) -> dict[str, NDArray[np.bool_]]:
+    """Modality -> [B] which rows have it."""
+    return {m: told(batch, m).numpy() for m in MODALITIES}
 
 
 def checked(pairs: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

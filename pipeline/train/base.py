@@ -13,7 +13,7 @@ from pipeline.settings import SettingsError
 
 KINDS = ("lora", "full", "t2i_adapter", "controlnet")
 ADAPTERS = {"t2i_adapter": "T2IAdapter", "controlnet": "ControlNetModel"}  # how names of diffusers' classes end
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("float32", "bfloat16")  # gradients that pass through float16 would need scaling
 OPTIONS = "task.options."
 
 

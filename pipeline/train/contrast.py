@@ -4,6 +4,7 @@ With several workers, all of them compare all rows: embeddings are gathered with
 (`gather_with_grad`), so that DDP's mean over workers is the gradient of one worker that has every row.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,24 +44,32 @@ def between(
 
 
 def recall(similarity: NDArray[np.floating], k: int) -> float:
-    """Share of rows [N, N] whose own column is among the k nearest; of equals, half are nearer."""
+    """Share of rows [N, N] whose own column is among the k nearest; of equals, half are nearer. NaN of no row."""
+    if not len(similarity):
+        return math.nan
     own = np.diagonal(similarity)[:, None]
     before = (similarity > own).sum(1) + ((similarity == own).sum(1) - 1) / 2
     return float((before < k).mean())
 
 
 def gap(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
-    """Modality gap: the distance of two modalities' mean unit vectors (Liang et al. 2022), 0 to 2."""
-    return float(np.linalg.norm(one.mean(0) - two.mean(0)))
+    """Modality gap: the distance of two modalities' mean unit vectors (Liang et al. 2022), 0 to 2. NaN of no row."""
+    return float(np.linalg.norm(one.mean(0) - two.mean(0))) if len(one) else math.nan
 
 
-def found(spaces: Mapping[str, NDArray[np.floating]], pairs: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Recall at RANKS each way and the gap of pairs of modalities; unit vectors [N, E] in a row belong together."""
+def found(
+    spaces: Mapping[str, NDArray[np.floating]],
+    has: Mapping[str, NDArray[np.bool_]],
+    pairs: Sequence[Sequence[str]],
+) -> dict[str, float]:
+    """Recall at RANKS each way and the gap of pairs of modalities, of unit vectors [N, E] in the rows that have [N]
+    both."""
     figures: dict[str, float] = {}
     for one, two in pairs:
-        similarity = spaces[one] @ spaces[two].T
+        both = has[one] & has[two]
+        similarity = spaces[one][both] @ spaces[two][both].T
         for k in RANKS:
             figures[f"{one}_to_{two}_r{k}"] = recall(similarity, k)
             figures[f"{two}_to_{one}_r{k}"] = recall(similarity.T, k)
-        figures[f"gap_{one}_{two}"] = gap(spaces[one], spaces[two])
+        figures[f"gap_{one}_{two}"] = gap(spaces[one][both], spaces[two][both])
     return figures

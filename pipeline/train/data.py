@@ -21,7 +21,6 @@ from pipeline.settings import Input, SettingsError
 from pipeline.sources import check_columns
 from pipeline.storage import Stored
 
-SHUFFLE_ROWS = 4096
 PICTURES = {"image": (media.decode_image, 3), "sketch": (media.decode_sketch, 1)}  # and their channels
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
@@ -119,7 +118,7 @@ def _pictures(table: pa.Table, size: int, needed: Sequence[str]) -> pa.Table:
     out: dict[str, list[Any]] = {}
     for role in table.column_names:
         if role not in PICTURES:
-            out[role] = [media.field_text(v, bounds) or "" for v in table[role].to_pylist()]
+            out[role] = [_text(v, bounds) for v in table[role].to_pylist()]
     nothing = [None] * len(table)
     for role, (decode, channels) in PICTURES.items():
         values = table[role].to_pylist() if role in table.column_names else nothing
@@ -138,6 +137,14 @@ def _pictures(table: pa.Table, size: int, needed: Sequence[str]) -> pa.Table:
 
 def _type(name: str) -> pa.DataType:
     return pa.bool_() if name.startswith("has_") else pa.binary() if name in PICTURES else pa.string()
+
+
+def _text(value: Any, bounds: media.Bounds) -> str | None:
+    """A text; "" where there is none; None where it cannot be read."""
+    try:
+        return media.field_text(value, bounds) or ""
+    except media.MediaError:
+        return None
 
 
 def _picture(decode: Callable[[bytes, media.Bounds], media.Pixels], value: Any, size: int) -> bytes | None:
@@ -159,21 +166,21 @@ def passes(rows: ray.data.Dataset, count: int) -> ray.data.Dataset:
     return rows.union(*[rows] * (count - 1)) if count > 1 else rows
 
 
-def window(rows: int, batch_size: int) -> int:
+def window(rows: int, batch_size: int, most: int) -> int:
     """Rows among which a worker draws its batches that has so many in a pass: all of them, so that none comes twice
-    in a batch, or of a larger set about SHUFFLE_ROWS."""
-    return rows if rows <= SHUFFLE_ROWS else max(1, SHUFFLE_ROWS // batch_size) * batch_size
+    in a batch, or of a larger set about `most`, which it holds at once."""
+    return rows if rows <= most else max(1, most // batch_size) * batch_size
 
 
-def batch_count(rows: int, count: int, batch_size: int) -> int:
+def batch_count(rows: int, count: int, batch_size: int, most: int) -> int:
     """Batches that `batches` makes of `count` passes over a worker's rows."""
-    whole_passes = window(rows, batch_size) == rows
+    whole_passes = window(rows, batch_size, most) == rows
     return count * (rows // batch_size) if whole_passes else count * rows // batch_size
 
 
-def batches(shard: Any, batch_size: int, rows: int, seed: int) -> Iterator[Batch]:
-    """Shuffled batches of a worker's shard, of which `rows` are one pass."""
-    chunks = shard.iter_batches(batch_size=window(rows, batch_size), batch_format="numpy")
+def batches(shard: Any, batch_size: int, chunk: int, seed: int) -> Iterator[Batch]:
+    """Shuffled batches of a worker's shard, drawn from so many of its rows at a time (`window`)."""
+    chunks = shard.iter_batches(batch_size=chunk, batch_format="numpy")
     return shuffled(chunks, batch_size, np.random.default_rng(seed))
 
 

@@ -50,6 +50,12 @@ class Finetuning:
             self.subsets["text"] = (True, False)
 
     @staticmethod
+    def check(settings: Train) -> None:
+        """What is trained stays inside the checkpoint's network, which FSDP2 cannot see."""
+        if settings.workers.parallel == "fsdp":
+            raise SettingsError("stage=finetune trains with workers.parallel=ddp alone")
+
+    @staticmethod
     def reader(options: Mapping[str, Any]) -> Reader:
         """Pictures of the checkpoint's size, their texts, and sketches where an adapter learns them."""
         base = check(options)
@@ -119,4 +125,4 @@ def _chosen(table: pa.Table, roles: tuple[str, ...], read: Reader) -> pa.Table:
     for role in roles:
         if role not in table.column_names:
             raise SettingsError(f"stage=finetune needs the input's {role}; name its column with input.columns.{role}=")
-    return read(table.select(roles))
+    return read(table.select(roles)).select(roles)  # no white sketches beside texts and images

@@ -21,6 +21,7 @@ from pipeline.train.data import Reader
 from pipeline.train.follow import following
 from pipeline.train.schedule import schedule
 from pipeline.train.settings import Train, Workers, check
+from pipeline.train.stage import Checks
 from pipeline.train.steps import epoch_steps
 from pipeline.train.trackers import maker
 
@@ -62,7 +63,10 @@ def fit(settings: Train) -> str:
     check(settings)
     schedule(settings.optimiser.schedule)
     makers = [maker(name) for name in settings.log.to]
-    reader: Reader = resolve(settings.stage.factory).reader(settings.stage.options)
+    stage = resolve(settings.stage.factory)
+    if isinstance(stage, Checks):
+        stage.check(settings)
+    reader: Reader = stage.reader(settings.stage.options)
     for condition in (settings.train_where, settings.val_where):
         data.check(settings.input, condition, reader)
     _refuse_another(settings)
@@ -76,6 +80,8 @@ def fit(settings: Train) -> str:
         except (*cluster.faults(), ray.train.TrainingFailedError) as error:
             raise RunError(f"{cluster.cause(error)}; the same command goes on from the last checkpoint") from error
         with result.checkpoint.as_directory() as folder:
+            if not (Path(folder) / "model").exists():
+                raise SettingsError(f"{settings.output} is in the middle of a later epoch; take more optimiser.epochs")
             checkpoint.publish(Path(folder) / "model", target)
     storage.put(done, json.dumps({"epochs": settings.optimiser.epochs}).encode())
     return target

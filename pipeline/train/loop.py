@@ -21,7 +21,7 @@ from pipeline.build import build
 from pipeline.seeds import digest
 from pipeline.settings import resolve
 from pipeline.train import parallel, validation
-from pipeline.train.data import Batch, batches
+from pipeline.train.data import Batch, batches, window
 from pipeline.train.notes import Notes, Writer
 from pipeline.train.settings import Train
 from pipeline.train.stage import Alternates, Stage
@@ -84,7 +84,8 @@ class Run:
         position, options = self.state.position, self.settings.optimiser
         seed = self.settings.seed * 100_003 + position.epoch
         shard = ray.train.get_dataset_shard("train")
-        groups = grouped(batches(shard, options.batch_size, self.rows, seed), options.accumulate)
+        chunk = window(self.rows, options.batch_size, options.shuffle_rows)
+        groups = grouped(batches(shard, options.batch_size, chunk, seed), options.accumulate)
         return itertools.islice(groups, position.done, None)
 
     def _part(self, groups: Iterator[list[Batch]]) -> bool:

@@ -16,6 +16,7 @@ COUNTS = (
     "optimiser.passes",
     "optimiser.batch_size",
     "optimiser.accumulate",
+    "optimiser.shuffle_rows",
     "workers.count",
     "validate.every",
     "validate.steps",
@@ -47,6 +48,7 @@ class Optimiser:
     ema_decay: float  # of the average of the weights, which is what is saved
     clip_norm: float
     precision: str  # "float32" | "bfloat16": autocast
+    shuffle_rows: int  # decoded rows that a worker holds at once and draws its batches from
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,6 +37,15 @@ class Stage(Protocol):
 
 
 @runtime_checkable
+class Checks(Protocol):
+    """A stage whose settings are looked at before anything is started or written."""
+
+    @staticmethod
+    def check(settings: Train) -> None:
+        """Raises SettingsError for what cannot be trained."""
+
+
+@runtime_checkable
 class Alternates(Protocol):
     """A stage whose network is made of children that learn in turn, one in each step: what all others do then is part
     of the loss, but they stand still."""

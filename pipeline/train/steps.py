@@ -63,7 +63,7 @@ class Trainer:
 
 def epoch_steps(options: Optimiser, rows: int) -> int:
     """Steps of an epoch for workers with so many rows each."""
-    return batch_count(rows, options.passes, options.batch_size) // options.accumulate
+    return batch_count(rows, options.passes, options.batch_size, options.shuffle_rows) // options.accumulate
 
 
 def grouped(batches: Iterable[Batch], count: int) -> Iterator[list[Batch]]:

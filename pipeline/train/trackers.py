@@ -8,6 +8,7 @@ output's URI and the settings as a dictionary, named as log.to=[module:attribute
 import dataclasses
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 from pipeline import storage
 from pipeline.seeds import digest
 from pipeline.settings import SettingsError, resolve
+
+OWN = re.compile(r"events\.out\.tfevents\.(\d{10})$")  # TensorBoard; others write beside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,8 @@ class TensorBoard:
 
     def __init__(self, output: str, settings: Mapping[str, Any]) -> None:  # noqa: ARG002
         self.folder = storage.join(output, "tensorboard")
-        self.step = max((int(o.uri.rsplit(".", 1)[1]) for o in storage.list_objects(self.folder)), default=0)
+        own = (OWN.search(o.uri) for o in storage.list_objects(self.folder))
+        self.step = max((int(found[1]) for found in own if found), default=0)
 
     def log(self, points: Sequence[Point]) -> None:
         """As an event file that is named by its last step."""
