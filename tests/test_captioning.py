@@ -51,9 +51,7 @@ def test_it_learns_to_write_what_it_sees(learned: tuple[Captioning, State, Batch
     assert figures["loss_text"] < 0.5
 
 
-def test_transformers_writes_what_the_stage_writes(
-    learned: tuple[Captioning, State, Batch], tmp_path: Path
-) -> None:
+def test_transformers_writes_what_the_stage_writes(learned: tuple[Captioning, State, Batch], tmp_path: Path) -> None:
     stage, _, rows = learned
     image = colours(rows["image"])
     said = stage.captions(stage.network.eval(), image)
@@ -120,4 +118,4 @@ def test_sizes_that_do_not_fit_are_named(pairs: str) -> None:
         options = {**chosen.stage.options, key: value}
         stage = dataclasses.replace(chosen.stage, options=options)
         with pytest.raises(SettingsError, match=r"must be a multiple of stage.options.patch_size, and width of 32"):
-            Captioning.create(dataclasses.replace(chosen, stage=stage))
+            Captioning.check(dataclasses.replace(chosen, stage=stage))

@@ -1,4 +1,4 @@
-"""Texts for rows that have none: neighbours in a space whose vectors are known, captions of a run, and their columns."""
+"""Texts for rows that have none: neighbours in a space whose vectors are known, captions of a run, the columns."""
 
 import json
 from pathlib import Path

@@ -25,7 +25,9 @@ def from_run(settings: Prepare) -> pa.Table:
     captions = said(options["run"])
     found = {
         row: captions[name]
-        for row, (name, text) in enumerate(zip(table[options["id"]].to_pylist(), told(table, options["text"]), strict=True))
+        for row, (name, text) in enumerate(
+            zip(table[options["id"]].to_pylist(), told(table, options["text"]), strict=True)
+        )
         if not text and str(name) in captions and (captions[str(name)].confidence or 0.0) >= least
     }
     return filled(table, options["text"], found, "captioner")
@@ -43,6 +45,11 @@ def said(run: str) -> dict[str, Found]:
         for row in rows:
             sure = (row["scores"] or {}).get(SCORE)
             before = best.get(row["source_id"])
-            if row["selected"] and row["caption"] and (before is None or (sure or 0) > (before.confidence or 0)):
+            if row["selected"] and row["caption"] and (before is None or _surer(sure, before.confidence)):
                 best[row["source_id"]] = Found(row["caption"], sure)
     return best
+
+
+def _surer(one: float | None, other: float | None) -> bool:
+    """Whether the first of two similarities is the larger; one that is not known is none."""
+    return one is not None and (other is None or one > other)

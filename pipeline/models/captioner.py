@@ -38,7 +38,8 @@ def problems(settings: Generate) -> Iterator[str]:
     """What is wrong with a run's captioner, each in one line, before any actor starts."""
     yield from _option_problems(settings.task.options)
     path = settings.model.path
-    names = {file.uri.rsplit("/", 1)[-1] for file in storage.list_objects(path)}
+    below = (file.uri.removeprefix(path.rstrip("/")).lstrip("/") for file in storage.list_objects(path))
+    names = {name for name in below if "/" not in name}
     if "config.json" not in names:
         yield f"model.path={path} has no config.json: it is no folder as transformers saves it"
     elif (kind := storage.read_json(storage.join(path, "config.json")).get("model_type")) not in ABLE:

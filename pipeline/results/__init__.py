@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """One kind. Its values are arrays or texts, and their size is their length: pixels along a side, frames, letters."""
+    """One kind. Values are arrays or texts, and their size is their length: pixels along a side, frames, letters."""
 
     kind: str  # of media (kinds.py): as which the judge and a reader of the page look at it
     fields: tuple[pa.Field, ...]  # columns of the output

@@ -54,14 +54,19 @@ class Captioning:
         self.smoothing, self.length = float(options["smoothing"]), int(options["context_length"])
         self.image_size = int(options["image_size"])
 
-    @classmethod
-    def create(cls, settings: Train, device: str = "cpu") -> Self:
-        """Learns the tokenizer from the training texts, then builds the network."""
+    @staticmethod
+    def check(settings: Train) -> None:
+        """Raises SettingsError for sizes that do not fit each other."""
         options = settings.stage.options
         if options["image_size"] % options["patch_size"] or options["width"] % HEAD:
             raise SettingsError(
                 f"stage.options.image_size must be a multiple of stage.options.patch_size, and width of {HEAD}"
             )
+
+    @classmethod
+    def create(cls, settings: Train, device: str = "cpu") -> Self:
+        """Learns the tokenizer from the training texts, then builds the network."""
+        options = settings.stage.options
         tokenizer = learn(_texts(settings), options["vocabulary"], options["context_length"])
         return cls(build(options, len(tokenizer)), tokenizer, options, device)
 
@@ -97,7 +102,9 @@ class Captioning:
             seen = {"encoder_outputs": (found.encoder_last_hidden_state,)}
             ids = torch.cat([ids, found.logits[:, -1:].argmax(-1)], 1)
         behind = (ids == END_ID).cumsum(1) - (ids == END_ID).int() > 0
-        return [t.strip() for t in self.tokenizer.batch_decode(ids.masked_fill(behind, PAD_ID), skip_special_tokens=True)]
+        return [
+            t.strip() for t in self.tokenizer.batch_decode(ids.masked_fill(behind, PAD_ID), skip_special_tokens=True)
+        ]
 
     @torch.no_grad()
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -159,6 +166,4 @@ def build(options: Mapping[str, Any], vocabulary: int) -> VisionEncoderDecoderMo
 def _texts(settings: Train) -> Iterator[str]:
     """Of all training rows that have one."""
     table = whole(settings.input, settings.train_where, ("text",))
-    if "text" not in table.column_names:
-        raise SettingsError("this training needs input.columns.text= to name a column")
     yield from (text for text in table["text"].to_pylist() if text)
