@@ -29,6 +29,21 @@ def _blip(folder: Path) -> None:
     _rest(folder, tokenizer, transformers.BlipImageProcessor(size={"height": SIDE, "width": SIDE}))
 
 
+def _blip_2(folder: Path) -> None:
+    tokenizer = _tokenizer()
+    written = {**IDS, "hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": WIDTH}
+    written |= {"word_embed_proj_dim": WIDTH, "vocab_size": len(tokenizer) + 1, "max_position_embeddings": 32}
+    config = transformers.Blip2Config(
+        vision_config=VISION,
+        qformer_config={**LAYERS, "encoder_hidden_size": WIDTH},
+        text_config={"model_type": "opt", **written},
+        num_query_tokens=4,
+        image_token_index=len(tokenizer),
+    )
+    transformers.Blip2ForConditionalGeneration(config).save_pretrained(folder)
+    _rest(folder, tokenizer, transformers.BlipImageProcessor(size={"height": SIDE, "width": SIDE}))
+
+
 def _git(folder: Path) -> None:
     tokenizer = _tokenizer()
     text = {**LAYERS, **IDS, "vocab_size": len(tokenizer), "max_position_embeddings": 16}
@@ -54,6 +69,7 @@ def _rest(folder: Path, tokenizer: Any, processor: Any) -> None:
 
 KNOWN: dict[str, Callable[[Path], None]] = {
     "blip": _blip,
+    "blip-2": _blip_2,
     "git": _git,
     "vision-encoder-decoder": _encoder_decoder,
 }

@@ -74,7 +74,7 @@ def test_what_cannot_caption_is_named_before_anything_starts(models: dict[str, s
     assert "holds no safetensors" in told(_without(folder, root / "empty", "model"))
     other = Path(_without(folder, root / "other", "config"))
     (other / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    assert "is a bert, of which transformers knows no model" in told(str(other))
+    assert "is a bert; captioners are blip, blip-2, git, vision-encoder-decoder" in told(str(other))
     for change, answer in (
         ("max_tokens=0", "task.options.max_tokens must be at least 1, not 0"),
         ("temperature=-1.0", "task.options.temperature must be 0 or more, not -1"),

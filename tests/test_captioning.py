@@ -1,6 +1,5 @@
 """stage=caption: a network that learns to name boxes by their colour, in the layout that transformers loads."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from pipeline.models.files import Files
 from pipeline.settings import SettingsError
 from pipeline.train.captioning import Captioning
 from pipeline.train.data import Batch, colours
+from pipeline.train.fit import fit
 from pipeline.train.picturing import pixels
 from pipeline.train.stage import Draws
 from pipeline.train.state import State
@@ -83,6 +83,7 @@ def test_it_goes_on_from_a_checkpoint(learned: tuple[Captioning, State, Batch], 
     assert fresh.validate(fresh.network.eval(), rows)["word_f1"] > 0.5
 
 
+@torch.no_grad()
 def test_padding_and_what_comes_after_the_end_have_no_say(learned: tuple[Captioning, State, Batch]) -> None:
     stage, _, rows = learned
     image, texts = colours(rows["image"])[:1], list(rows["text"])[:1]
@@ -112,10 +113,18 @@ def test_rows_without_picture_or_text_teach_nothing(pairs: str) -> None:
     assert Captioning.reader({"image_size": 32})(table)["text"].to_pylist() == ["a box"]
 
 
-def test_sizes_that_do_not_fit_are_named(pairs: str) -> None:
-    chosen = settings("caption", pairs, "unused", *SMALL)
-    for key, value in (("width", 48), ("patch_size", 5)):
-        options = {**chosen.stage.options, key: value}
-        stage = dataclasses.replace(chosen.stage, options=options)
-        with pytest.raises(SettingsError, match=r"must be a multiple of stage.options.patch_size, and width of 32"):
-            Captioning.check(dataclasses.replace(chosen, stage=stage))
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ("stage.options.width=48", "must be a multiple of stage.options.patch_size, and width of 32"),
+        ("stage.options.patch_size=5", "must be a multiple of stage.options.patch_size, and width of 32"),
+        ("input.columns.text=null", "this training needs input.columns.text= to name a column"),
+        ("input.columns.image=null", "this training needs input.columns.image= to name a column"),
+    ],
+)
+def test_what_cannot_be_trained_is_named_before_anything_is_written(
+    pairs: str, tmp_path: Path, change: str, answer: str
+) -> None:
+    with pytest.raises(SettingsError, match=answer):
+        fit(settings("caption", pairs, str(tmp_path / "out"), *SMALL, change))
+    assert not (tmp_path / "out").exists()

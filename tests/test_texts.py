@@ -74,6 +74,16 @@ def test_all_texts_and_less_confidence_pair_more() -> None:
     assert paired(table(*ROWS), confidence=0.7)["text"][5] in ("a red box", "a green box")
     nothing = paired(table((None, cell(3)), (None, cell(4))))
     assert nothing["text"] == nothing["text_source"] == nothing["confidence"] == [None, None]
+    unreadable = paired(table(("a red box", None), (None, {"bytes": b"no picture", "path": None})))
+    assert unreadable["text"] == ["a red box", None]
+
+
+def test_a_text_that_cannot_be_read_is_none() -> None:
+    missing = pa.array([float("nan")] * 2)  # as pandas writes a column without any text
+    rows = table(*ROWS[:2]).set_column(1, "text", missing)
+    assert texts.told(rows, "text") == ["", ""]
+    assert texts.filled(rows, "text", {1: Found("a box", 0.5)}, "captioner")["text"].to_pylist() == [None, "a box"]
+    assert texts.told(table(("a" * 10_001, None)), "text") == [""]
 
 
 def test_who_is_nearest_in_closed_form() -> None:

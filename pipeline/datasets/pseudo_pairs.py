@@ -7,7 +7,7 @@ Options: `clip`, a folder in open_clip's form; `confidence`, the least cosine; `
 without a picture, "all" for those of all rows; `text` and `image`, the names of the columns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,15 @@ from pipeline.models import checkpoint
 from pipeline.settings import Prepare, SettingsError
 
 ROWS = 256  # that are embedded at once
-FROM = {"unpaired": lambda has_image: not has_image, "all": lambda has_image: True}
+TEXTS = ("unpaired", "all")
 Vectors = NDArray[np.float32]
 
 
 def from_table(settings: Prepare) -> pa.Table:
     """The table with the texts of neighbours."""
     options = settings.source.options
-    if options["texts"] not in FROM:
-        raise SettingsError(f"source.options.texts must be one of {', '.join(FROM)}, not {options['texts']}")
+    if options["texts"] not in TEXTS:
+        raise SettingsError(f"source.options.texts must be one of {', '.join(TEXTS)}, not {options['texts']}")
     if not -1 <= options["confidence"] <= 1:
         raise SettingsError(f"source.options.confidence is a cosine, in [-1, 1], not {options['confidence']:g}")
     table = read(settings.input.path, {name: options[name] for name in ("text", "image")})
@@ -42,13 +42,15 @@ def paired(table: pa.Table, options: Any, space: Judge) -> pa.Table:
     """The table with the texts of neighbours in a space."""
     texts, cells = told(table, options["text"]), table[options["image"]].to_pylist()
     has_image = [_bytes(cell) is not None for cell in cells]
-    may: Callable[[bool], bool] = FROM[options["texts"]]
-    known = list(dict.fromkeys(text for text, has in zip(texts, has_image, strict=True) if text and may(has)))
+    every = options["texts"] == "all"
+    known = list(dict.fromkeys(t for t, has in zip(texts, has_image, strict=True) if t and (every or not has)))
     lacking = [row for row, (text, has) in enumerate(zip(texts, has_image, strict=True)) if has and not text]
     vectors = _embedded(space, "text", known)
     found: dict[int, Found] = {}
-    for start in range(0, len(lacking) if known else 0, ROWS):
+    for start in range(0, len(lacking), ROWS):
         seen = {row: pixels for row in lacking[start : start + ROWS] if (pixels := _pixels(cells[row])) is not None}
+        if not seen or not known:
+            continue
         best, cosine = nearest(_embedded(space, "image", list(seen.values())), vectors)
         near = zip(seen, best.tolist(), cosine.tolist(), strict=True)
         found |= {row: Found(known[i], c) for row, i, c in near if c >= options["confidence"]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import media, storage
+from pipeline import media, progress, storage
 from pipeline.settings import SettingsError
 
 GIVEN = "given"  # the text_source of a row's own text; null where it has none
@@ -40,17 +40,25 @@ def read(path: str, columns: Mapping[str, str]) -> pa.Table:
 
 
 def told(table: pa.Table, column: str) -> list[str]:
-    """Each row's text, "" where it has none."""
-    return [media.field_text(value, BOUNDS) or "" for value in table[column].to_pylist()]
+    """Each row's text, "" where it has none that can be read."""
+    return [_text(value) for value in table[column].to_pylist()]
+
+
+def _text(value: Any) -> str:
+    try:
+        return media.field_text(value, BOUNDS) or ""
+    except media.MediaError:
+        return ""
 
 
 def filled(table: pa.Table, column: str, found: Mapping[int, Found], source: str) -> pa.Table:
     """The table with the texts that were found, by numbers of rows. What an earlier filling said stays."""
     own, rows = told(table, column), range(len(table))
+    kept = [value if isinstance(value, str) else None for value in table[column].to_pylist()]
     sources = _before(table, "text_source", [GIVEN if text else None for text in own])
     sure = _before(table, "confidence", [None] * len(table))
     columns = {
-        column: pa.array([found[i].text if i in found else table[column][i].as_py() for i in rows], pa.string()),
+        column: pa.array([found[i].text if i in found else kept[i] for i in rows], pa.string()),
         "text_source": pa.array([source if i in found else sources[i] for i in rows], pa.string()),
         "confidence": pa.array([found[i].confidence if i in found else sure[i] for i in rows], pa.float32()),
     }
@@ -58,6 +66,7 @@ def filled(table: pa.Table, column: str, found: Mapping[int, Found], source: str
         known = table.column_names
         at = known.index(name) if name in known else None
         table = table.append_column(name, values) if at is None else table.set_column(at, name, values)
+    progress.say(f"{len(found):,} of {own.count(''):,} rows without a text got one")
     return table
 
 

@@ -1,7 +1,6 @@
-"""Captioners of transformers: any model that writes a text to a picture alone, from its folder.
+"""Captioners of transformers: models that write a text to a picture alone, from a folder.
 
-config.json                 names its architecture, one that AutoModelForImageTextToText knows (BLIP, GIT,
-                            VisionEncoderDecoder, …)
+config.json                 names its architecture, one of ABLE (larger ones write to a prompt that stands for the picture)
 *.safetensors               weights
 preprocessor_config.json    how pictures are made ready (conditions/prepared.py)
 tokenizer.json, …           its words
@@ -23,7 +22,6 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from pipeline import storage
 from pipeline.models.checkpoint import PICKLES
@@ -31,6 +29,7 @@ from pipeline.models.files import Files
 from pipeline.models.labels import PREPARED
 from pipeline.settings import Generate, SettingsError
 
+ABLE = ("blip", "blip-2", "git", "vision-encoder-decoder")  # values of model_type
 TOKENIZERS = ("tokenizer", "vocab", "spiece", "sentencepiece")  # how names of a tokenizer's files begin
 
 
@@ -43,7 +42,7 @@ def problems(settings: Generate) -> Iterator[str]:
     if "config.json" not in names:
         yield f"model.path={path} has no config.json: it is no folder as transformers saves it"
     elif (kind := storage.read_json(storage.join(path, "config.json")).get("model_type")) not in ABLE:
-        yield f"model.path={path} is a {kind}, of which transformers knows no model that writes a text to a picture"
+        yield f"model.path={path} is a {kind}; captioners are {', '.join(ABLE)}"
     if not names & set(PREPARED):
         yield f"model.path={path} has no {PREPARED[0]}, which says how pictures are made ready for it"
     if not any(name.startswith(TOKENIZERS) for name in names):
@@ -55,9 +54,6 @@ def problems(settings: Generate) -> Iterator[str]:
             if pickled
             else ""
         )
-
-
-ABLE = frozenset(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
 
 
 def _option_problems(options: Mapping[str, Any]) -> Iterator[str]:
