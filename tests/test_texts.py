@@ -102,6 +102,16 @@ def test_a_second_filling_keeps_what_the_first_said() -> None:
     assert second["text"].to_pylist()[2:6] == ["a box", "", "a pair", "a disc"]
 
 
+def test_pictures_and_texts_may_lie_in_files_of_their_own(tmp_path: Path) -> None:
+    every = table(("a red box", None), (None, cell(12)))
+    pq.write_table(every.slice(0, 1).drop_columns("image"), tmp_path / "1.parquet")
+    pq.write_table(every.slice(1, 1).drop_columns("text"), tmp_path / "2.parquet")
+    assert paired(texts.read(str(tmp_path), {"text": "text", "image": "image"}))["text"] == ["a red box"] * 2
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "3.parquet")
+    with pytest.raises(SettingsError, match="its files do not go together: .*id"):
+        texts.read(str(tmp_path), {})
+
+
 def settings(path: Path, output: Path, factory: str, **options: Any) -> Prepare:
     return Prepare(Source("s", factory, options), Raw(str(path)), str(output), 4)
 
