@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import ledger, run
-from pipeline.datasets.captioned import from_run, said
-from pipeline.settings import Prepare, Raw, SettingsError, Source
+from pipeline.datasets.captioned import from_run
+from pipeline.settings import Prepare, Raw, Source
 from tests import captioners, make, tiny
 
 pytestmark = pytest.mark.timeout(600)
@@ -37,14 +37,12 @@ def test_a_run_captions_pictures_and_rows_without_text_get_them(
 
     options = {"run": output, "confidence": None, "text": "text", "id": "id"}
     table = from_run(Prepare(Source("captioned", "", options), Raw(str(pairs)), str(tmp_path / "out"), 4))
-    captions = said(output)
     for row, filled in zip(rows[:4], table.slice(0, 4).to_pylist(), strict=True):
-        caption = best[str(row["id"])]["caption"]
-        assert (filled["text"] or "") == caption
-        assert filled["text_source"] == ("captioner" if caption else None)
-        assert not caption or filled["confidence"] == pytest.approx(captions[str(row["id"])].confidence, abs=1e-6)
-    assert table["text"].to_pylist()[5:] == [row["text"] for row in rows[5:]]
-    drawn = str(tmp_path / "pictures")
-    run.generate(make.generate(models, str(pairs), drawn, "limit=4"))
-    with pytest.raises(SettingsError, match="is a run of task=sketch_to_image; take one of task=caption"):
-        said(drawn)
+        caption = best[str(row["id"])]
+        assert (filled["text"], filled["text_source"]) == (caption["caption"], "captioner")
+        assert filled["confidence"] == pytest.approx(caption["scores"]["similarity_image"], abs=1e-6)
+    assert table["text"].to_pylist()[4:] == [row["text"] for row in rows[4:]]
+    sure = sorted(table["confidence"].to_pylist()[:4])
+    fewer = {**options, "confidence": sure[2]}
+    table = from_run(Prepare(Source("captioned", "", fewer), Raw(str(pairs)), str(tmp_path / "out"), 4))
+    assert table["text_source"].to_pylist().count("captioner") == 2

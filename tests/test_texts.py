@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.datasets import captioned, pseudo_pairs, texts
 from pipeline.datasets.prepare import prepare
 from pipeline.datasets.texts import Found
 from pipeline.settings import Prepare, Raw, SettingsError, Source
-from tests import tiny
+from tests import make, tiny
 
 OPTIONS = {"clip": "", "confidence": 0.9, "texts": "unpaired", "text": "text", "image": "image"}
 ANGLES = {"a red box": 0.0, "a green box": 90.0, "a blue box": 180.0, "a pair": 10.0}
@@ -101,6 +102,16 @@ def test_a_second_filling_keeps_what_the_first_said() -> None:
     assert second["text"].to_pylist()[2:6] == ["a box", "", "a pair", "a disc"]
 
 
+def test_pictures_and_texts_may_lie_in_files_of_their_own(tmp_path: Path) -> None:
+    every = table(("a red box", None), (None, cell(12)))
+    pq.write_table(every.slice(0, 1).drop_columns("image"), tmp_path / "1.parquet")
+    pq.write_table(every.slice(1, 1).drop_columns("text"), tmp_path / "2.parquet")
+    assert paired(texts.read(str(tmp_path), {"text": "text", "image": "image"}))["text"] == ["a red box"] * 2
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "3.parquet")
+    with pytest.raises(SettingsError, match="its files do not go together: .*id"):
+        texts.read(str(tmp_path), {})
+
+
 def settings(path: Path, output: Path, factory: str, **options: Any) -> Prepare:
     return Prepare(Source("s", factory, options), Raw(str(path)), str(output), 4)
 
@@ -126,10 +137,13 @@ def test_pseudo_pairs_of_a_file_by_a_real_clip(models: dict[str, str], tmp_path:
             prepare(settings(tmp_path / "in.parquet", tmp_path / "no.parquet", factory, **{**given, **change}))
 
 
-def test_captions_need_a_run_that_captioned(tmp_path: Path) -> None:
+def test_captions_need_a_run_that_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.write(tmp_path / "in.parquet", tiny.rows(2))
     given = {"run": str(tmp_path), "confidence": None, "text": "text", "id": "id"}
     with pytest.raises(SettingsError, match="holds no run"):
         captioned.from_run(settings(tmp_path / "in.parquet", tmp_path / "out.parquet", "", **given))
     with pytest.raises(SettingsError, match="there is no Parquet file"):
         captioned.from_run(settings(tmp_path / "nothing", tmp_path / "out.parquet", "", **given))
+    monkeypatch.setattr(captioned, "finished", lambda run: SimpleNamespace(task=make.task("sketch_to_image")))
+    with pytest.raises(SettingsError, match="is a run of task=sketch_to_image; take one of task=caption"):
+        captioned.said("run")

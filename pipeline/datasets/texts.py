@@ -23,8 +23,8 @@ class Found:
 
 
 def read(path: str, columns: Mapping[str, str]) -> pa.Table:
-    """All rows of a Parquet file, or of those of a folder or glob. Raises SettingsError for one that lacks a column;
-    `columns` are their names by option of the source."""
+    """All rows of a Parquet file, or of those of a folder or glob; a file may lack columns that another has. Raises
+    SettingsError where all lack one of `columns`, which are their names by option of the source."""
     files = storage.match_objects(path, ".parquet")
     if not files:
         raise SettingsError(f"input.path={path}: there is no Parquet file")
@@ -32,11 +32,15 @@ def read(path: str, columns: Mapping[str, str]) -> pa.Table:
     for stored in files:
         with storage.open_parquet(stored.uri) as file:
             tables.append(file.read())
-        for option, name in columns.items():
-            if name not in tables[-1].column_names:
-                known = ", ".join(tables[-1].column_names)
-                raise SettingsError(f"{stored.uri} has no column {name!r} (source.options.{option}); it has {known}")
-    return pa.concat_tables(tables)
+    try:
+        table = pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise SettingsError(f"input.path={path}: its files do not go together: {error}") from None
+    for option, name in columns.items():
+        if name not in table.column_names:
+            known = ", ".join(table.column_names)
+            raise SettingsError(f"{path} has no column {name!r} (source.options.{option}); it has {known}")
+    return table
 
 
 def told(table: pa.Table, column: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Captioners of transformers: models that write a text to a picture alone, from a folder.
 
-config.json                 names its architecture, one of ABLE (larger ones write to a prompt in the place of a picture)
+config.json                 names its architecture, one of ABLE; larger ones write to a prompt, which nobody gives
 *.safetensors               weights
 preprocessor_config.json    how pictures are made ready (conditions/prepared.py)
 tokenizer.json, …           its words
