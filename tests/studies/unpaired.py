@@ -49,7 +49,7 @@ def _captions(alone: Path, both: Path, folder: Path, seed: int) -> Path:
     learns = ("stage=caption", "optimiser.epochs=1", "optimiser.passes=30", "validate.samples=0")
     job("train", *learns, f"input.path={alone}", f"seed={seed}", f"output={folder}/captioner")
     run, found = folder / "run", folder / "pairs.parquet"
-    lacks = "where=split == 'train' and text is null and image is not null"
+    lacks = "where=split == 'train' and text is None and image is not None"
     job(
         "generate", "task=caption", f"model.path={folder}/captioner/model", f"input.path={both}", lacks, f"output={run}"
     )
