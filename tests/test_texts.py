@@ -137,6 +137,14 @@ def test_pseudo_pairs_of_a_file_by_a_real_clip(models: dict[str, str], tmp_path:
             prepare(settings(tmp_path / "in.parquet", tmp_path / "no.parquet", factory, **{**given, **change}))
 
 
+def test_captions_find_their_rows_by_ids_of_any_type() -> None:
+    numbered = pa.table({"id": [7, 8, 9], "text": [None, "own", ""]})
+    captions = {"7": Found("a box", 0.5), "8": Found("a disc", 0.9), "9": Found("a far one", 0.1)}
+    options = {"text": "text", "id": "id", "confidence": 0.3}
+    assert captioned.chosen(numbered, options, captions) == {0: captions["7"]}
+    assert captioned.chosen(numbered, {**options, "confidence": None}, captions).keys() == {0, 2}
+
+
 def test_captions_need_a_run_that_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.write(tmp_path / "in.parquet", tiny.rows(2))
     given = {"run": str(tmp_path), "confidence": None, "text": "text", "id": "id"}

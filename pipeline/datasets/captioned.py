@@ -7,6 +7,9 @@ Options: `run`, the run's output; `confidence`, the least similarity, null for a
 columns.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 
 from pipeline import ledger, results, storage
@@ -21,16 +24,19 @@ def from_run(settings: Prepare) -> pa.Table:
     """The table with captions."""
     options = settings.source.options
     table = read(settings.input.path, {name: options[name] for name in ("text", "id")})
-    least = -1.0 if options["confidence"] is None else options["confidence"]
-    captions = said(options["run"])
-    found = {
-        row: captions[name]
-        for row, (name, text) in enumerate(
-            zip(table[options["id"]].to_pylist(), told(table, options["text"]), strict=True)
-        )
-        if not text and str(name) in captions and (captions[str(name)].confidence or 0.0) >= least
-    }
+    found = chosen(table, options, said(options["run"]))
     return filled(table, options["text"], found, "captioner")
+
+
+def chosen(table: pa.Table, options: Mapping[str, Any], captions: Mapping[str, Found]) -> dict[int, Found]:
+    """The captions of rows without a text that are sure enough, by numbers of rows; a run knows ids as texts."""
+    least = -1.0 if options["confidence"] is None else options["confidence"]
+    names = map(str, table[options["id"]].to_pylist())
+    return {
+        row: captions[name]
+        for row, (name, text) in enumerate(zip(names, told(table, options["text"]), strict=True))
+        if not text and name in captions and (captions[name].confidence or 0.0) >= least
+    }
 
 
 def said(run: str) -> dict[str, Found]:
