@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,11 @@ import torch
 
 from pipeline.conditions import Condition, EncoderContext
 from pipeline.conditions.clip import Clip, TextEncoder, to_unit
+from pipeline.conditions.language import LanguageEncoder
 from pipeline.conditions.pixels import Colour
 from pipeline.conditions.sketch import SketchEncoder
 from pipeline.settings import SettingsError
-from tests.tiny import SIZE, picture
+from tests.tiny import SIZE, language_folder, picture
 
 Models = dict[str, str]
 
@@ -124,3 +126,22 @@ def test_grey_pictures_are_coloured_ones_too() -> None:
     assert torch.equal(found.maps[0][0], found.maps[0][1])
     assert (found.maps[0][2] == 255).all()
     assert found.present.tolist() == [True, True, False]
+
+
+def test_any_text_encoder_may_read_the_texts(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"text_tokens": "language"}))
+    language_folder(tmp_path / "language", 0)
+    encoder = TextEncoder.load(EncoderContext(str(tmp_path), "cpu"))
+    assert isinstance(encoder, LanguageEncoder)
+    found = encoder(["a red box", None, "a red box and a blue box"])
+    assert found.tokens.shape == (3, encoder.length, encoder.widths["tokens"])
+    assert found.present.tolist() == [True, False, True]
+    real = found.mask[0]
+    assert torch.allclose(found.pooled[0], found.tokens[0][real].mean(0), atol=1e-6)
+    other = encoder(["a red box", "words", "others"])  # neighbours have no say
+    assert torch.equal(found.tokens[0], other.tokens[0])
+    assert torch.equal(found.pooled[0], other.pooled[0])
+    longest = encoder(["box " * 500])
+    assert longest.mask.all()
+    with pytest.raises(SettingsError, match="holds no text encoder that can be loaded"):
+        LanguageEncoder.of(tmp_path)

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import media
+from pipeline.models import checkpoint
 from tests import tiny
-from tests.studies import alignment, injection, missing, pairs, study, tables, weighting
+from tests.studies import alignment, forwards, gates, injection, missing, pairs, study, tables, unpaired, weighting
 from tests.studies.study import Variant
 
 FIRST, SECOND = Variant("a", "x/a"), Variant("b", "x/b")
@@ -27,6 +28,15 @@ def test_figures_are_made_once(tmp_path: Path) -> None:
         found = study.once(tmp_path / "a" / "m.json", lambda: made.append(1) or {"loss": 1.0})  # type: ignore[func-returns-value]
         assert found == {"loss": 1.0}
     assert len(made) == 1
+
+
+def test_both_conditions_are_compared_with_the_best_one() -> None:
+    assert study.apart({"f, both": 3, "f, sketch": 1, "g, both": 2}) == {
+        "f, both": 3,
+        "f, sketch": 1,
+        "g, both": 2,
+        "f, both - sketch": 2,
+    }
 
 
 def test_intervals_are_students(tmp_path: Path) -> None:
@@ -59,7 +69,7 @@ def test_tables_show_what_is_there_and_which_differences_are_real(tmp_path: Path
 
 def test_every_study_has_variants_measures_and_a_place_in_the_docs() -> None:
     page = Path("docs/training.md").read_text()
-    for module in (alignment, injection, missing, weighting):
+    for module in (alignment, injection, missing, weighting, unpaired, forwards):
         item = module.__name__.rpartition(".")[2]
         assert item in tables.ITEMS
         assert len({v.place for v in module.VARIANTS}) == len(module.VARIANTS)
@@ -86,6 +96,22 @@ def test_rows_lose_what_they_lose_by_chance_alone(pairs_of: Path, tmp_path: Path
     assert all(b[0] for a, b in zip(half, few, strict=True) if a[0])  # more missing is missing in the same rows
 
 
+def test_what_is_not_kept_is_torn_in_two(pairs_of: Path) -> None:
+    whole = pq.read_table(pairs_of)
+    alone, both = (change(whole, 0.25, 0) for change in (pairs.kept, pairs.halves))
+    train = [row for row in alone.to_pylist() if row["split"] == "train"]
+    assert 20 < len(train) < 55
+    assert sum(row["split"] == "test" for row in alone.to_pylist()) == 50
+    assert both.slice(0, len(alone)) == alone
+    rest = both.slice(len(alone)).to_pylist()
+    pictures, words = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    assert len(pictures) == len(words) == 150 - len(train)
+    assert {row["id"] for row in pictures} | {row["id"] for row in alone.to_pylist()} == set(whole["id"].to_pylist())
+    assert all(row["image"] and not row["text"] and not row["sketch"] for row in pictures)
+    assert all(row["text"] and not row["image"] and not row["sketch"] for row in words)
+    assert len({row["id"] for row in both.to_pylist()}) == len(both)
+
+
 def test_noise_takes_the_place_of_a_condition(pairs_of: Path, tmp_path: Path) -> None:
     noisy = pq.read_table(pairs.made(tmp_path / "a", pairs_of, pairs.noise_for_sketches))
     sketch = media.decode_sketch(noisy["sketch"][3].as_py()["bytes"], media.Bounds())
@@ -101,3 +127,13 @@ def pairs_of(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("studies") / "pairs.parquet"
     pq.write_table(table.append_column("split", pa.array(["train"] * 150 + ["test"] * 50)), path)
     return path
+
+
+def test_gates_are_asked_at_every_timestep_for_what_is_seen(pairs_of: Path) -> None:
+    folder = checkpoint.fetch("starter:sketch_to_image")
+    found = gates.every(folder, pq.read_table(pairs_of).slice(0, 3))
+    assert found.keys() == {case.name for case in gates.CASES}
+    assert set(found["alone, of the text"]) == {"text"}
+    assert found["both"]["sketch"].shape == (len(gates.TIMESTEPS), 3)
+    assert float(found["both"]["sketch"][-1].abs().min()) > 0.5  # it has learned to look at the sketch first
+    assert gates.picture(found).startswith(b"\x89PNG")

@@ -16,6 +16,7 @@ from pipeline.train import data
 from pipeline.train.alignment import Alignment
 from pipeline.train.autoencoding import Autoencoding, differences
 from pipeline.train.denoising import Denoising, draw_keep, noise_schedule
+from pipeline.train.flooding import flooded
 from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
 from tests import tiny
@@ -33,7 +34,7 @@ def arguments(stage: str, pairs: str, output: str, *more: str) -> list[str]:
             "stage.options.latent_channels=4",
         ],
         "denoise": ["stage.options.image_size=32", "stage.options.channels=[32,32]"],
-    }[stage]
+    }.get(stage, [])
     return [
         f"stage={stage}",
         f"input.path={pairs}",
@@ -152,6 +153,39 @@ def test_denoising_learns_and_saves_a_generator(
     assert all(torch.equal(loaded[name], trained[name]) for name in trained)
 
 
+def test_another_text_encoder_takes_the_towers_place(models: Models, pairs: str, tmp_path: Path) -> None:
+    from pipeline.conditions import EncoderContext
+    from pipeline.conditions.clip import TextEncoder
+    from pipeline.train.frozen import of_generator
+
+    folder = tiny.language_folder(tmp_path / "bert", 0)
+    stage = denoising(models, pairs, str(tmp_path), f"stage.options.language={folder}")
+    first, last = learns(stage, 40)
+    assert last < first
+    stage.save(stage.network, tmp_path / "model")
+    saved = TextEncoder.load(EncoderContext(str(tmp_path / "model"), "cpu"))
+    words = ["a red box", "a blue box"]
+    assert torch.equal(saved(words).tokens, stage.frozen.text(words).tokens)
+    assert of_generator(tmp_path / "model")["language"] == str(tmp_path / "model" / "language")
+    assert of_generator(Path(models["path"]))["language"] is None
+
+
+def test_a_share_of_rows_is_flooded_with_noise(models: Models, pairs: str, tmp_path: Path) -> None:
+    texts, sketch = ["a red box"] * 4000, torch.ones(4000, 1, 4, 4)
+    said, drawn = flooded(texts, sketch, 0.1, torch.Generator().manual_seed(0))
+    wordless = torch.tensor([text != "a red box" for text in said])
+    drowned = (drawn != sketch).flatten(1).any(1)
+    assert wordless.float().mean() == pytest.approx(0.1, abs=0.015)
+    assert drowned.float().mean() == pytest.approx(0.1, abs=0.015)
+    assert not (wordless & drowned).any()
+    assert drawn[drowned].mean() == pytest.approx(0.5, abs=0.03)
+    calm, wild = (denoising(models, pairs, str(tmp_path), f"stage.options.flood={share}") for share in (0.0, 0.5))
+    one, other = (stage.varied(batch(), torch.Generator().manual_seed(0))[1] for stage in (calm, wild))
+    moved = (one["sketch"].maps[0] != other["sketch"].maps[0]).flatten(1).any(1)
+    reworded = (one["text"].pooled != other["text"].pooled).any(1)
+    assert (moved ^ reworded).all()  # shares of one half each leave no row as it was
+
+
 def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Path) -> None:
     stage = denoising(models, pairs, str(tmp_path))
     picture, sketch = data.to_tensors(batch())
@@ -172,11 +206,27 @@ def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Pa
 def test_modalities_are_dropped_in_the_shares_asked_for() -> None:
     each, everything = 0.15, 0.1
     shares = {"drop_each": each, "drop_all": everything}
-    keep = draw_keep(("text", "sketch"), 20_000, shares, torch.Generator().manual_seed(0))
+    rows = torch.arange(20_000)
+    has = dict.fromkeys(("text", "sketch"), rows >= 0)
+    keep = draw_keep(has, shares, torch.Generator().manual_seed(0))
     text, sketch = keep["text"], keep["sketch"]
     assert (~text & ~sketch).float().mean() == pytest.approx(everything, abs=0.01)
     assert (~text & sketch).float().mean() == pytest.approx(each, abs=0.01)
     assert (text & ~sketch).float().mean() == pytest.approx(each, abs=0.01)
+
+
+def test_rows_that_lack_something_count_as_dropped() -> None:
+    shares = {"drop_each": 0.15, "drop_all": 0.1}
+    rows = torch.arange(20_000) / 20_000
+    has = {"text": rows >= 0.3, "sketch": (rows < 0.25) | (rows >= 0.3)}  # text alone lacks in 25 %, both in 5 %
+    keep = draw_keep(has, shares, torch.Generator().manual_seed(0))
+    text, sketch = (keep[m] & has[m] for m in has)
+    assert (~text & sketch).float().mean() == 0.25  # enough as it is
+    assert (~text & ~sketch).float().mean() == pytest.approx(0.1, abs=0.01)
+    assert (text & ~sketch).float().mean() == pytest.approx(0.15, abs=0.01)
+    assert bool(sketch[rows < 0.25].all())  # who lacks something is left what there is
+    nothing = draw_keep(dict.fromkeys(has, rows < 0), shares, torch.Generator().manual_seed(0))
+    assert all(kept.all() for kept in nothing.values())
 
 
 def test_relative_paths_of_a_training_are_made_absolute(pairs: str) -> None:

@@ -46,6 +46,21 @@ def clip_folder(folder: Path, seed: int) -> Path:
     return folder
 
 
+def language_folder(folder: Path, seed: int) -> Path:
+    """A random BERT with a byte-level tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from pipeline.train.tokenizer import learn
+
+    torch.manual_seed(seed)
+    tokenizer = learn(["a red box", "a blue box", "a green box"], 300, 32)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=40, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
     """A random sketch-to-image generator."""
     import torch
@@ -63,9 +78,9 @@ def generator_folder(folder: Path, clip: Path, seed: int = 0) -> Path:
         num_decoder_blocks=(1, 1, 1),
         latent_channels=4,
     )
-    network = image.build(SIZE, 4, Clip.load(str(clip)).widths, (32, 32), {})
-    with torch.no_grad():  # open the gates, or conditions would have no say in a random network
-        network.fusion.gate[-1].bias.fill_(1.0)
+    own = Clip.load(str(clip)).widths
+    widths = {"text": own, "sketch": {"tokens": own["pooled"], "pooled": own["pooled"]}}
+    network = image.build(SIZE, 4, widths, (32, 32), {})
     parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
     vae.save_pretrained(folder.with_name("vae"))
     checkpoint.save_generator(

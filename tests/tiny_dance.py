@@ -57,7 +57,6 @@ def generator_folder(folder: Path, space: Path) -> Path:
         network.transformer.mean.copy_(features.mean(0))
         network.transformer.std.copy_(features.std(0) + 1e-3)
         network.transformer.lengths.copy_(torch.from_numpy(bone_lengths(poses).mean(0)))
-        network.fusion.gate[-1].bias.fill_(1.0)
         network.transformer.refine.leave.weight.normal_(std=0.1)
     parts = {name: getattr(network, name) for name in ("transformer", "adapter", "fusion")}
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Condition, EncoderContext
+from pipeline.conditions.language import LanguageEncoder
 from pipeline.media import Pixels, as_rgb, fit
 from pipeline.settings import SettingsError
 
@@ -101,10 +102,17 @@ class TextEncoder:
         self.clip, self.tokens = clip, tokens
 
     @classmethod
-    def load(cls, context: EncoderContext) -> Self:
-        """With the CLIP in <model>/clip, and the kind of tokens that <model>/model_index.json asks for."""
+    def load(cls, context: EncoderContext) -> "Self | LanguageEncoder":
+        """With the CLIP in <model>/clip, and the kind of tokens that <model>/model_index.json asks for; where that is
+        "language", a text encoder of another kind."""
         index = json.loads((Path(context.folder) / "model_index.json").read_text("utf-8"))
-        return cls(shared_clip(context), index.get("text_tokens", "hidden"))
+        tokens = index.get("text_tokens", "hidden")
+        return LanguageEncoder.load(context) if tokens == "language" else cls(shared_clip(context), tokens)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Sizes of its evidence, as `Clip.widths`."""
+        return self.clip.widths
 
     def __call__(self, values: Sequence[str | None]) -> Condition:
         """Evidence of B texts; a missing text is encoded as the empty one and marked absent."""

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.conf import choice, names
 from pipeline.models.checkpoint import INDEX, PICKLES, wanted
-from pipeline.settings import Generate, SettingsError
+from pipeline.settings import Generate, SettingsError, resolve
 from pipeline.weights import Model
 
 # Parts that are files of their own, not weights with a config.json.
@@ -27,7 +27,10 @@ def examine(settings: Generate) -> None:
 
 
 def _problems(settings: Generate) -> Iterator[str]:
-    model = settings.model
+    model, options = settings.model, settings.task.options
+    if "examined_by" in options:  # of a task whose models have a layout of their own
+        yield from resolve(options["examined_by"])(settings)
+        return
     if not storage.stat_or_none(storage.join(model.path, INDEX)):
         yield f"model.path={model.path} has no {INDEX}: it is no folder in diffusers' layout"
     index = storage.read_json(storage.join(model.path, INDEX))

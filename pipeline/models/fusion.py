@@ -1,8 +1,9 @@
 """Learned fusion of any subset of conditions into what a denoiser takes: tokens, mask and spatial maps.
 
 Each modality's tokens are projected to one width, marked with a modality embedding and scaled by a gate: a
-function of all pooled conditions and of the timestep, opened from zero, so that training decides when a
-modality speaks (Flamingo's tanh gate, Alayrac et al. 2022, made a function of t). A modality that is missing
+function of all pooled conditions and of the timestep (Flamingo's tanh gate, Alayrac et al. 2022, made a function of
+t), so that training decides when a modality speaks. Flamingo's begin closed, to shelter a network that was trained
+before; these begin open, because nothing was, and closed ones learn late (docs/training.md). A modality that is missing
 or dropped becomes its learned null. Classifier-free dropout (Ho & Salimans 2022), missing-modality inference
 and the branches of guidance are therefore one mechanism: `keep`.
 
@@ -79,7 +80,7 @@ class Fusion(ModelMixin, ConfigMixin):
         if pooled:
             last = nn.Linear(hidden, len(self.modalities))
             nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            nn.init.ones_(last.bias)
             self.gate = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), last)
 
     def gates(self, conditions: Conditions, keep: Keep, t: Tensor) -> dict[str, Tensor]:

@@ -64,12 +64,12 @@ def load(folder: Path) -> SketchToImage:
 def build(
     image_size: int,
     latent_channels: int,
-    widths: Mapping[str, int],
+    widths: Mapping[str, Mapping[str, int]],
     channels: tuple[int, ...],
     fusion: Mapping[str, Any],
 ) -> SketchToImage:
-    """A fresh network. `widths` are the CLIP's: "tokens" and "pooled"; `channels` those of the UNet's levels; `fusion`
-    how the modalities are joined (models/fusion.py: join, hidden)."""
+    """A fresh network. `widths` are sizes of the evidence by modality: "tokens" and "pooled"; `channels` those of the
+    UNet's levels; `fusion` how the modalities are joined (models/fusion.py: join, hidden)."""
     dim = max(channels)
     deep = len(channels) - 1
     unet = UNet2DConditionModel(
@@ -87,8 +87,8 @@ def build(
     )
     adapter = T2IAdapter(in_channels=1, channels=list(channels), num_res_blocks=2, downscale_factor=4)
     fused = Fusion(
-        tokens={"text": widths["tokens"], "sketch": widths["pooled"]},
-        pooled={"text": widths["pooled"], "sketch": widths["pooled"]},
+        tokens={modality: own["tokens"] for modality, own in widths.items()},
+        pooled={modality: own["pooled"] for modality, own in widths.items()},
         maps={"sketch": list(channels)},
         dim=dim,
         **fusion,

@@ -227,5 +227,4 @@ def build(music: Mapping[str, int], text: Mapping[str, int], options: Mapping[st
         maps={"music": [MAPS]},
         dim=dim,
     )
-    nn.init.ones_(fusion.gate[-1].bias)  # nothing was trained before, so that nothing has to be sheltered at first
     return MusicToDance(transformer, MusicAdapter(music["channels"], MAPS), fusion)

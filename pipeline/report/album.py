@@ -31,6 +31,7 @@ class Picture:
     src: str  # data URI, or a path beside the page
     full: str  # path, or data URI, of the picture in its own size, or as it moves; "" where `src` shows that
     wide: bool = False  # whether it takes the place of WIDE pictures
+    words: str = ""  # what a page writes out in its place
 
 
 class Album:

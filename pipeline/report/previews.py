@@ -27,7 +27,9 @@ class Previews:
         return {"words": self.words, "result": self.result, "conditions": self.conditions, "reference": self.reference}
 
     def words(self, item: Row) -> str:
-        """An input's text; what it was enriched from behind it."""
+        """An input's text; what it was enriched from behind it. Where texts are what is made, the input's id."""
+        if KINDS[self.kind.kind].preview is None:  # texts are what is made; what the input has are references
+            return str(item["source_id"])
         shown = rows.words(self.task, item["inputs"]) or "(no text)"
         original = rows.original(item)
         return f"{shown} (from: {original})" if original and original != shown else shown
@@ -68,6 +70,8 @@ class Previews:
     def _drawn(self, value: Any, item: Row, moves: bool, sounds: bool = False) -> Picture | None:
         if value is None:
             return None
+        if KINDS[self.kind.kind].preview is None:
+            return Picture("", "", words=str(value))
         beside = inputs(self.task, item, ("times", "audio") if sounds else ("times",))
         return self.album.drawn(self.kind.preview(value, beside), self.kind.moving(value, beside) if moves else None)
 

@@ -13,6 +13,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from pipeline import media, results
+from pipeline.kinds import KINDS
 from pipeline.report import charts, previews
 from pipeline.report.charts import Drawing
 from pipeline.report.facts import Facts
@@ -69,6 +70,8 @@ def _pictures(
 ) -> dict[int, NDArray[np.uint8]]:
     """Number of a point -> a small picture, for some results."""
     found: dict[int, NDArray[np.uint8]] = {}
+    if KINDS[results.of(task).kind].preview is None:  # words cannot be read at that size
+        return found
     for number, (kind, source) in enumerate(zip(kinds, sources, strict=True)):
         if kind == RESULT and source in shown and len(found) < THUMBNAILS:
             pixels = previews.square(task, shown[source])

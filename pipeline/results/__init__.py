@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """One kind. Its size is the length of a value's first axis: pixels along a side, or frames."""
+    """One kind. Values are arrays or texts, and their size is their length: pixels along a side, frames, letters."""
 
     kind: str  # of media (kinds.py): as which the judge and a reader of the page look at it
     fields: tuple[pa.Field, ...]  # columns of the output
@@ -37,19 +37,19 @@ class Result(Protocol):
     def array(self, drawn: "Tensor") -> NDArray[Any]:
         """Of B results as `Denoiser.decode` gives them: an array [B, …] of finite values, all of one size."""
 
-    def value(self, row: NDArray[Any], size: int | None) -> NDArray[Any]:
+    def value(self, row: NDArray[Any], size: int | None) -> Any:
         """The result in a row of such an array, of the size that its input gave."""
 
-    def preview(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> Pixels:
+    def preview(self, value: Any, inputs: Mapping[str, Any]) -> Pixels:
         """A result as a person looks at it, beside decoded values of its input by role."""
 
-    def moving(self, value: NDArray[Any], inputs: Mapping[str, Any]) -> bytes | None:
+    def moving(self, value: Any, inputs: Mapping[str, Any]) -> bytes | None:
         """A result as an animated picture, or as a film if there is sound among the input's values; None: it stands."""
 
-    def columns(self, value: NDArray[Any], xmp: bytes = b"") -> dict[str, Any]:
+    def columns(self, value: Any, xmp: bytes = b"") -> dict[str, Any]:
         """A result as the output stores it; `xmp` is what it says of itself where it is a file."""
 
-    def stored(self, row: Mapping[str, Any]) -> NDArray[Any] | None:
+    def stored(self, row: Mapping[str, Any]) -> Any:
         """The result that a row of the output holds; None where it holds none. Raises MediaError."""
 
 

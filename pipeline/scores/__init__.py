@@ -18,7 +18,7 @@ MISSING = float("nan")
 class Sample:
     """One result with what it was made from."""
 
-    result: NDArray[Any]  # of the task's kind: RGB pixels [H, W, 3], poses [T, 22, 3]
+    result: Any  # of the task's kind: RGB pixels [H, W, 3], poses [T, 22, 3], a str
     inputs: Mapping[str, Any]  # role -> decoded input, fitted to the result's size; absent roles are left out
     embedding: NDArray[np.float32]  # [E] of the result, unit length, in the judge's space
     input_embeddings: Mapping[str, NDArray[np.float32]]  # role -> [E], in the judge's space

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers import AutoencoderTiny, DDPMScheduler
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Conditions
-from pipeline.conditions.clip import Clip
 from pipeline.models import image
 from pipeline.models.discriminator import Discriminator, Pair
 from pipeline.models.fusion import Keep
 from pipeline.train import adversary
 from pipeline.train.data import Batch
-from pipeline.train.denoising import draw_keep, fresh, frozen, noise_schedule
+from pipeline.train.denoising import draw_keep, noise_schedule
+from pipeline.train.frozen import Frozen
 from pipeline.train.picturing import MODALITIES, Picturing
 from pipeline.train.settings import Train
 
@@ -46,10 +46,8 @@ class Game:
 class Adversarial(Picturing):
     """What stages share whose generator learns from a discriminator."""
 
-    def __init__(
-        self, network: Pair, clip: Clip, vae: AutoencoderTiny, options: dict[str, Any], scheduler: DDPMScheduler
-    ) -> None:
-        super().__init__(network, clip, vae, options, scheduler)
+    def __init__(self, network: Pair, frozen: Frozen, options: dict[str, Any], scheduler: DDPMScheduler) -> None:
+        super().__init__(network, frozen, options, scheduler)
         self.turns = {turn: float(options["rates"][turn]) for turn in ("discriminator", "generator")}
 
     def question(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -63,7 +61,7 @@ class Adversarial(Picturing):
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator, turn: str = "discriminator") -> Tensor:
         """The loss of the one whose turn it is."""
         picture, conditions = self.varied(batch, generator)
-        keep = self.on(draw_keep(MODALITIES, len(picture), self.options, generator))
+        keep = self.on(draw_keep({m: conditions[m].present for m in MODALITIES}, self.options, generator))
         game = self.game(picture, conditions, keep, generator)
         play = {"discriminator": self._discriminate, "generator": self._generate}[turn]
         return network(functools.partial(play, game, generator))
@@ -131,14 +129,9 @@ class Gan(Adversarial):
     def create(cls, settings: Train, device: str = "cpu") -> Self:
         """Both fresh."""
         options = dict(settings.stage.options)
-        clip, vae = frozen(options, device)
-        generator = fresh(clip, vae, options)
-        if (
-            generator.fusion.gate is not None
-        ):  # nothing was trained before, so that nothing has to be sheltered at first
-            nn.init.ones_(generator.fusion.gate.get_parameter(f"{len(generator.fusion.gate) - 1}.bias"))
-        pair = Pair(generator, discriminator(clip, vae, options))
-        return cls(pair, clip, vae, options, noise_schedule("sample"))
+        frozen = Frozen.load(options, device)
+        pair = Pair(frozen.network(options), discriminator(frozen, options))
+        return cls(pair, frozen, options, noise_schedule("sample"))
 
     def question(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise, at the last timestep."""
@@ -150,7 +143,7 @@ class Gan(Adversarial):
         return self.options["reconstruction"] * F.l1_loss(made, game.x_0)
 
 
-def discriminator(clip: Clip, vae: AutoencoderTiny, options: dict[str, Any]) -> Discriminator:
+def discriminator(frozen: Frozen, options: dict[str, Any]) -> Discriminator:
     """A fresh one for text and sketch."""
-    widths = {"text": clip.widths["tokens"], "sketch": clip.widths["pooled"]}
-    return Discriminator(vae.config.latent_channels, widths, {"sketch": (1, 4)}, **options["discriminator"])
+    widths = {modality: own["tokens"] for modality, own in frozen.widths.items()}
+    return Discriminator(frozen.vae.config.latent_channels, widths, {"sketch": (1, 4)}, **options["discriminator"])

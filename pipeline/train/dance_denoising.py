@@ -74,7 +74,8 @@ class DanceDenoising:
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Weighted sum of the losses at uniformly drawn timesteps."""
         rows = dances.arranged(batch, self.frames, generator)
-        keep = draw_keep(MODALITIES, len(rows.texts), self.options, generator)
+        every = torch.ones(len(rows.texts), dtype=torch.bool)
+        keep = draw_keep(dict.fromkeys(MODALITIES, every), self.options, generator)
         t = torch.randint(1000, (len(rows.texts),), generator=generator).to(self.device)
         weights, alpha_bar = self.options["weights"], self.alpha_bar[t]
         found = self.errors(network, rows, t, keep, generator)

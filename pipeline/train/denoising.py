@@ -1,26 +1,26 @@
 """stage=denoise: the conditional denoiser, in the latents of a frozen autoencoder, on a frozen CLIP's tokens.
 
 v-prediction (Salimans & Ho 2022): at x_t = a x_0 + s eps the target is v = a eps - s x_0. Each modality is
-dropped alone, and all of them together, in a share of the rows, so that the network can be asked with any
+lacking alone, and all of them together, in a share of the rows, so that the network can be asked with any
 subset (`keep`).
 
 Options: those of picturing.py; `channels` of the UNet's levels, `fusion` (how modalities are joined: models/fusion.py),
 `drop_each` and `drop_all` shares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from diffusers import AutoencoderTiny, DDPMScheduler
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions import Conditions
-from pipeline.conditions.clip import Clip
-from pipeline.models import checkpoint, image
+from pipeline.models import image
 from pipeline.models.fusion import Keep
 from pipeline.train.data import Batch
+from pipeline.train.frozen import Frozen
 from pipeline.train.picturing import MODALITIES, Picturing
 from pipeline.train.settings import Train
 
@@ -32,13 +32,13 @@ class Denoising(Picturing):
     def create(cls, settings: Train, device: str = "cpu") -> Self:
         """A fresh denoiser over the given CLIP and autoencoder."""
         options = settings.stage.options
-        clip, vae = frozen(options, device)
-        return cls(fresh(clip, vae, options), clip, vae, options, noise_schedule())
+        parts = Frozen.load(options, device)
+        return cls(parts.network(options), parts, options, noise_schedule())
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error of v at uniformly drawn timesteps."""
         picture, conditions = self.varied(batch, generator)
-        keep = draw_keep(MODALITIES, len(picture), self.options, generator)
+        keep = draw_keep({m: conditions[m].present for m in MODALITIES}, self.options, generator)
         return self.error(network, picture, conditions, keep, generator)
 
     def error(
@@ -55,24 +55,22 @@ class Denoising(Picturing):
         return F.mse_loss(prediction.float(), a * eps - s * x_0)
 
 
-def frozen(options: Mapping[str, Any], device: str) -> tuple[Clip, AutoencoderTiny]:
-    """The CLIP and the autoencoder that options name."""
-    clip = Clip.load(str(checkpoint.fetch(options["clip"])), device)
-    return clip, AutoencoderTiny.from_pretrained(checkpoint.fetch(options["vae"])).float()
+def draw_keep(present: Mapping[str, Tensor], options: Mapping[str, Any], generator: torch.Generator) -> Keep:
+    """Which modalities each row may see, of those that are `present` [B] in it.
 
-
-def fresh(clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any]) -> image.SketchToImage:
-    """An untrained network over them."""
-    channels, latents = tuple(options["channels"]), vae.config.latent_channels
-    return image.build(clip.image_size, latents, clip.widths, channels, options["fusion"])
-
-
-def draw_keep(modalities: Sequence[str], rows: int, options: Mapping[str, Any], generator: torch.Generator) -> Keep:
-    """Which modalities each row may see: disjoint shares drop one of them (`drop_each`), or all (`drop_all`)."""
-    each, everything = options["drop_each"], options["drop_all"]
-    u = torch.rand(rows, generator=generator)
-    start = {m: everything + k * each for k, m in enumerate(modalities)}
-    return {m: (u >= everything) & ~((u >= lo) & (u < lo + each)) for m, lo in start.items()}
+    Disjoint shares of a batch are to lack one modality (`drop_each`), or all (`drop_all`). Rows that lack them by
+    themselves count; what a share wants yet is dropped from rows that lack nothing.
+    """
+    has = torch.stack([rows.cpu() for rows in present.values()])  # [M, B]
+    whole, count = has.all(0), has.sum(0)
+    u = torch.rand(len(whole), generator=generator)
+    wanted = {m: (options["drop_each"], ~rows & (count == len(has) - 1)) for m, rows in zip(present, has, strict=True)}
+    dropped, start = {}, 0.0
+    for name, (share, lacking) in {"": (options["drop_all"], count == 0), **wanted}.items():
+        left = max(0.0, share * len(whole) - float(lacking.sum())) / max(1, int(whole.sum()))
+        dropped[name] = whole & (u >= start) & (u < start + left)
+        start += left
+    return {m: ~(dropped[""] | dropped[m]) for m in present}
 
 
 def noise_schedule(predicts: str = "v_prediction") -> DDPMScheduler:

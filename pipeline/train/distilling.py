@@ -12,19 +12,17 @@ Options: `teacher`, a generator folder, whose weights the student starts from; `
 
 import copy
 import inspect
-import json
 from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from diffusers import AutoencoderTiny, LCMScheduler
+from diffusers import LCMScheduler
 from torch import Tensor
 
-from pipeline.conditions.clip import Clip
 from pipeline.models import checkpoint, image
 from pipeline.models.discriminator import Pair
 from pipeline.train.adversarial import Adversarial, Game, discriminator
-from pipeline.train.denoising import frozen
+from pipeline.train.frozen import Frozen, of_generator
 from pipeline.train.settings import Train
 
 
@@ -33,24 +31,21 @@ class Distilling(Adversarial):
 
     sampler = LCMScheduler.__name__
 
-    def __init__(
-        self, network: Pair, clip: Clip, vae: AutoencoderTiny, options: dict[str, Any], scheduler: LCMScheduler
-    ) -> None:
-        super().__init__(network, clip, vae, options, scheduler)
+    def __init__(self, network: Pair, frozen: Frozen, options: dict[str, Any], scheduler: LCMScheduler) -> None:
+        super().__init__(network, frozen, options, scheduler)
         self.teacher = copy.deepcopy(network.generator).to(self.device).eval().requires_grad_(False)
         scheduler.set_timesteps(int(options["steps"]))
         self.timesteps = scheduler.timesteps.clone()
 
     @classmethod
     def create(cls, settings: Train, device: str = "cpu") -> Self:
-        """A copy of the teacher, over the teacher's own CLIP and autoencoder."""
+        """A copy of the teacher, over the teacher's own frozen parts."""
         options = dict(settings.stage.options)
         folder = checkpoint.fetch(options["teacher"])
-        options |= {"clip": str(folder / "clip"), "vae": str(folder / "vae"), "text_tokens": "hidden"}
-        options |= {k: v for k, v in json.loads((folder / checkpoint.INDEX).read_text()).items() if k == "text_tokens"}
-        clip, vae = frozen(options, device)
-        pair = Pair(image.load(folder).float().train(), discriminator(clip, vae, options))
-        return cls(pair, clip, vae, options, few_steps(checkpoint.scheduler_config(folder)))
+        options |= of_generator(folder)
+        frozen = Frozen.load(options, device)
+        pair = Pair(image.load(folder).float().train(), discriminator(frozen, options))
+        return cls(pair, frozen, options, few_steps(checkpoint.scheduler_config(folder)))
 
     def question(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noised rows, at timesteps that sampling asks for."""

@@ -1,8 +1,8 @@
 """What stages share that make pictures of text and sketch in the latents of a frozen autoencoder: what a batch becomes,
 what any subset of the conditions gives on held-out rows, results that are drawn and scored, the folder that is saved.
 
-Options: `clip` and `vae` folders, `text_tokens` (conditions/clip.py); `judge` (a CLIP folder, or null) and `scores` of
-the pictures that are drawn in validation.
+Options: those of frozen.py; `flood`, the share of rows whose text, and of those whose sketch, is noise (flooding.py);
+`judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
 """
 
 import functools
@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from pipeline.conditions import Conditions, EncoderContext
-from pipeline.conditions.clip import Clip, ClipJudge, TextEncoder
+from pipeline.conditions import Conditions
+from pipeline.conditions.clip import ClipJudge
 from pipeline.conditions.sketch import SketchEncoder
 from pipeline.media import Pixels
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
 from pipeline.train import drawing
 from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told
+from pipeline.train.flooding import flooded
+from pipeline.train.frozen import Frozen
 from pipeline.train.stage import Drawn
 from pipeline.train.validation import compared, scored
 
@@ -36,18 +37,15 @@ class Picturing:
     reader = staticmethod(functools.partial(pictures, needed=("image",)))
     sampler = drawing.SCHEDULER  # that results are drawn by
 
-    def __init__(
-        self, network: nn.Module, clip: Clip, vae: AutoencoderTiny, options: Mapping[str, Any], scheduler: Any
-    ) -> None:
+    def __init__(self, network: nn.Module, frozen: Frozen, options: Mapping[str, Any], scheduler: Any) -> None:
         self.network: nn.Module = network
-        self.clip, self.device, self.options = clip, clip.device, options
-        self.vae = vae.to(self.device).eval().requires_grad_(False)
+        self.frozen, self.device, self.options = frozen, frozen.clip.device, options
+        self.vae = frozen.vae
         self.scheduler = scheduler
         self.alpha_bar = scheduler.alphas_cumprod.to(self.device)
         judge = options["judge"]
         self.judge = judge and ClipJudge.load(str(checkpoint.fetch(judge)), self.device)
-        context = EncoderContext("", self.device, {"clip": clip})
-        self.text, self.sketch = TextEncoder(clip, options["text_tokens"]), SketchEncoder.load(context)
+        self.text, self.sketch = frozen.text, SketchEncoder(frozen.clip, frozen.clip.image_size)
 
     def asked(self, network: nn.Module) -> Callable[..., Tensor]:
         """The network as the sampling loop asks it: x_t, t, conditions, keep -> prediction."""
@@ -72,7 +70,10 @@ class Picturing:
         moved = augment(torch.cat([picture, sketch], 1), generator, may_mirror(list(batch["text"])))
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [caption(t, g, rng) for t, g in zip(batch["text"], batch["tags"], strict=True)]
-        return moved[:, :3], self.conditions(batch, texts, moved[:, 3:])
+        drawn = moved[:, 3:]
+        if self.options["flood"]:
+            texts, drawn = flooded(texts, drawn, self.options["flood"], generator)
+        return moved[:, :3], self.conditions(batch, texts, drawn)
 
     def on(self, keep: Keep) -> dict[str, Tensor]:
         """Masks on the device."""
@@ -110,11 +111,10 @@ class Picturing:
         return Drawn(found, drawing.grid([inputs["sketch"], results, inputs["image"]]))
 
     def save(self, network: nn.Module, folder: Path) -> None:
-        """A whole generator: unet, adapter, fusion, vae, scheduler, clip, model_index.json, checksums."""
+        """A whole generator: unet, adapter, fusion, scheduler, the frozen parts, model_index.json, checksums."""
         parts = {name: getattr(network, name) for name in ("unet", "adapter", "fusion")}
-        clip, vae = (checkpoint.fetch(self.options[name]) for name in ("clip", "vae"))
         parts["scheduler"] = self.scheduler
-        checkpoint.save_generator(folder, parts, {"clip": clip, "vae": vae}, text_tokens=self.options["text_tokens"])
+        checkpoint.save_generator(folder, parts, self.frozen.folders, text_tokens=self.frozen.text_tokens)
 
 
 def pixels(pictures: Tensor) -> Pixels:

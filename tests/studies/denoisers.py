@@ -5,6 +5,7 @@ and in how long they learn, which is the same for all of them: what is compared 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ METRICS = ("frechet", "delta_e", "clip_image", "clip_text", "sketch_f1")
 def train(variant: Variant, seed: int, pairs: Path, folder: Path) -> Figures:
     """Train it into FOLDER/train; its losses on held-out rows."""
     output = folder / "train"
-    job(
-        "train", *SMALL, *variant.train, f"input.path={variant.learns(pairs, seed)}", f"seed={seed}", f"output={output}"
-    )
+    job("train", *SMALL, *variant.train, *variant.given(pairs, seed), f"seed={seed}", f"output={output}")
     last: Figures = json.loads(max((output / "log").glob("*.json")).read_text())
     return {name: value for name, value in last.items() if name.startswith("loss_")}
 
@@ -45,12 +44,17 @@ def measure(variant: Variant, seed: int, pairs: Path, folder: Path) -> Figures:
     return drawn(folder / "train" / "model", pairs, folder / "drawn")
 
 
-def drawn(model: Path | str, pairs: Path, folder: Path, subsets: str = "[none,text,sketch]") -> Figures:
+ASKED = ("guidance=none", "steps=10")
+
+
+def drawn(
+    model: Path | str, pairs: Path, folder: Path, subsets: str = "[none,text,sketch]", asked: Sequence[str] = ASKED
+) -> Figures:
     """Figures of what a model draws of held-out pairs, as <metric> <subset>."""
     job(
         "generate",
         *(f"model.path={model}", f"input.path={pairs}", HELD_OUT, f"output={folder}", f"sweep.drop={subsets}"),
-        *("guidance=none", "steps=10", "shard_rows=128", "batch_size=32", "model.dtype=bfloat16"),
+        *(*asked, "shard_rows=128", "batch_size=32", "model.dtype=bfloat16"),
     )
     job("evaluate", f"run={folder}", "sets={}")
     groups: dict[str, Any] = json.loads((folder / "report" / "evaluation.json").read_text())["groups"]

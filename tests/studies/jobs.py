@@ -11,10 +11,15 @@ from omegaconf import OmegaConf
 from jobs import generate
 from jobs.cli import compose_config, typed
 from pipeline.build import build
-from pipeline.settings import Evaluate, Generate
+from pipeline.settings import Evaluate, Generate, Prepare
 from pipeline.train.settings import Train
 
-SETTINGS: dict[str, type[Any]] = {"train": Train, "generate": Generate, "evaluate": Evaluate}
+JOBS: dict[str, tuple[type[Any], str]] = {  # settings, and where the function of that name is
+    "train": (Train, "jobs.train"),
+    "generate": (Generate, "jobs.generate"),
+    "evaluate": (Evaluate, "jobs.evaluate"),
+    "prepare": (Prepare, "pipeline.datasets.prepare"),
+}
 
 
 def job(name: str, *arguments: str) -> str:
@@ -23,5 +28,6 @@ def job(name: str, *arguments: str) -> str:
     values: Any = OmegaConf.to_container(compose_config(name, arguments), resolve=True, throw_on_missing=True)
     if name == "generate":
         values = generate.reshape(values, typed(arguments))
-    result = getattr(importlib.import_module(f"jobs.{name}"), name)(build(SETTINGS[name], values))
+    settings, module = JOBS[name]
+    result = getattr(importlib.import_module(module), name)(build(settings, values))
     return str(result)

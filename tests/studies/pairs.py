@@ -47,6 +47,30 @@ def missing(table: pa.Table, share: float, seed: int) -> pa.Table:
     return table
 
 
+def kept(table: pa.Table, share: float, seed: int) -> pa.Table:
+    """A share of the training rows, and all held-out ones."""
+    return table.filter(pa.array([not gone for gone in _gone(table, share, seed)]))
+
+
+def halves(table: pa.Table, share: float, seed: int) -> pa.Table:
+    """`kept`, and each other training row as two that nobody paired: its picture, and its words."""
+    rest = table.filter(pa.array(_gone(table, share, seed)))
+    every = [True] * len(rest)
+    images, words = rest, without(without(rest, "image", every), "sketch", every)
+    for column in ("text", "tags", "sketch"):
+        images = without(images, column, every)
+    names = pa.array([f"{name}-words" for name in rest["id"].to_pylist()])
+    words = words.set_column(words.schema.get_field_index("id"), words.schema.field("id"), names)
+    return pa.concat_tables([kept(table, share, seed), images, words])
+
+
+def _gone(table: pa.Table, share: float, seed: int) -> list[bool]:
+    return [
+        split == "train" and chance(seed, "kept", name) >= share
+        for name, split in zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)
+    ]
+
+
 def noise_for_sketches(table: pa.Table) -> pa.Table:
     """Held-out rows whose sketches are black and white noise."""
     cells = []

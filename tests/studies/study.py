@@ -20,7 +20,8 @@ class Variant:
     name: str  # in tables
     place: str  # folder of its trainings below the study's; variants of several studies may share one
     train: tuple[str, ...] = ()  # arguments of its training, or of its run, beside what all have
-    learns: Callable[[Path, int], Path] = lambda pairs, _: pairs  # (pairs, seed) -> what it is trained on
+    given: Callable[[Path, int], tuple[str, ...]] = lambda pairs, _: (f"input.path={pairs}",)  # more of them, by seed
+    seeds: int = 3  # how many of the seeds it is trained with; one where nothing is claimed of it
 
 
 Measure = Callable[[Variant, int, Path, Path], Figures]  # variant, seed, pairs, folder of that variant and seed
@@ -40,11 +41,22 @@ def known(folder: Path, variants: Sequence[Variant], name: str) -> dict[str, dic
     """variant -> seed -> figures in FOLDER/<place>/<seed>/<name>.json, as far as they are there."""
     found = {
         v.name: {
-            int(f.parent.name): json.loads(f.read_text()) for f in sorted((folder / v.place).glob(f"*/{name}.json"))
+            int(f.parent.name): apart(json.loads(f.read_text()))
+            for f in sorted((folder / v.place).glob(f"*/{name}.json"))
         }
         for v in variants
     }
     return {variant: seeds for variant, seeds in found.items() if seeds}
+
+
+def apart(figures: Figures) -> Figures:
+    """The figures, and how far those of both conditions are from those of the sketch alone."""
+    metrics = [name.removesuffix(", both") for name in figures if name.endswith(", both")]
+    return figures | {
+        f"{m}, both - sketch": figures[f"{m}, both"] - figures[f"{m}, sketch"]
+        for m in metrics
+        if f"{m}, sketch" in figures
+    }
 
 
 def rows(item: str, found: Mapping[str, Mapping[int, Figures]]) -> list[Row]:

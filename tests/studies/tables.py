@@ -13,7 +13,7 @@ from types import ModuleType
 
 from tests.studies.study import Row, known, rows
 
-ITEMS = ("alignment", "injection", "missing", "weighting")
+ITEMS = ("alignment", "injection", "missing", "weighting", "unpaired", "forwards")
 
 
 def collected(folder: Path, item: str) -> list[Row]:
