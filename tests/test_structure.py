@@ -32,6 +32,7 @@ LAYERS = [
         "pictures",
         "signing",
         "lora",
+        "memory",
     },
     {"cluster"},
     {"scores", "results"},

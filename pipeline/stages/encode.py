@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline import results, schema
+from pipeline import memory, results, schema
 from pipeline.conditions import Condition, Encoder, EncoderContext, Judge
 from pipeline.kinds import judged
 from pipeline.models import checkpoint, files
@@ -30,6 +30,7 @@ class Encode:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
+        memory.keep()
         self.settings = settings = job.settings
         device = choose_device(settings.actors.gpus_per_encoder > 0)
         model = files.fetch(settings.model, job.provenance["model"])

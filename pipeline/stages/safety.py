@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline import results, schema
+from pipeline import memory, results, schema
 from pipeline.media import Pixels
 from pipeline.models import checkpoint
 from pipeline.models.classifier import Classifier, Verdict
@@ -32,6 +32,7 @@ class Screen:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
+        memory.keep()
         self.safety, self.size = job.settings.safety, job.settings.batch_size
         self.result = results.of(job.settings.task)
         folder = checkpoint.fetch_planned(str(self.safety.classifier), job.provenance["classifier"])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline import ledger, metrics, results, schema
+from pipeline import ledger, memory, metrics, results, schema
 from pipeline.cells import Cell
 from pipeline.conditions import Conditions, Judge
 from pipeline.diffusion import guidance
@@ -41,6 +41,7 @@ class Sample:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
+        memory.keep()
         self.settings = settings = job.settings
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.device = choose_device(settings.actors.gpus_per_sampler > 0)

@@ -17,6 +17,7 @@ import ray.train
 import ray.train.torch
 import torch
 
+from pipeline import memory
 from pipeline.build import build
 from pipeline.seeds import digest
 from pipeline.settings import resolve
@@ -33,6 +34,7 @@ def worker(config: dict[str, Any]) -> None:
     """What each Ray Train worker runs; `config` is {"settings": …, "rows": …}, a worker's in one pass."""
     settings = build(Train, config["settings"])
     torch.set_num_threads(settings.workers.threads)
+    memory.keep()
     torch.backends.cuda.enable_flash_sdp(settings.workers.gpu)  # on CPU its backward is several times slower
     torch.manual_seed(settings.seed)
     run = Run(settings, int(config["rows"]))
