@@ -34,6 +34,7 @@ def test_a_run_captions_pictures_and_rows_without_text_get_them(
     assert all(0 <= row["scores"]["word_f1"] <= 1 for source, row in best.items() if source > rows[4]["id"])
     shown = Path(page).read_text()
     assert all(row["caption"] in shown for row in best.values() if row["caption"].isalnum())
+    assert "guidance none" not in shown  # there is no loop that could be guided
 
     options = {"run": output, "confidence": None, "text": "text", "id": "id"}
     table = from_run(Prepare(Source("captioned", "", options), Raw(str(pairs)), str(tmp_path / "out"), 4))

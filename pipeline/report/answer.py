@@ -11,6 +11,7 @@ from pipeline.report.choice import Choice, Standing
 from pipeline.report.facts import Facts
 from pipeline.report.scores import label
 from pipeline.report.section import Section
+from pipeline.settings import resolve
 
 EXAMPLES = 6  # inputs whose results stand beside the answer
 
@@ -31,18 +32,24 @@ def section(facts: Facts) -> Section:
 
 def setting(plan: Plan) -> str:
     """What all cells have in common, and the axes on which they differ."""
-    guidance = plan.identity["guidance"]
-    interval = f", sigma in {guidance['interval']}" if guidance["interval"] else ""
-    steps, drop, axes = _shared(plan, "steps"), _shared(plan, "drop"), sweep.axes(plan)
+    drop, axes = _shared(plan, "drop"), sweep.axes(plan)
     parts = [
         plan.identity["task"]["name"].replace("_", " "),
-        _shared(plan, "scheduler"),
-        f"{steps} steps" if steps else None,
-        f"guidance {guidance['scheme']}{interval}",
+        *_loop(plan),
         f"without {', '.join(drop)}" if drop else None,
         f"swept: {', '.join(axis.title for axis in axes)}" if axes else None,
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _loop(plan: Plan) -> list[str | None]:
+    """The sampling loop; captions have none."""
+    if resolve(plan.identity["task"]["result"]).kind == "text":
+        return []
+    guidance, steps = plan.identity["guidance"], _shared(plan, "steps")
+    interval = f", sigma in {guidance['interval']}" if guidance["interval"] else ""
+    shown = words.count(steps, "step") if steps else None
+    return [_shared(plan, "scheduler"), shown, f"guidance {guidance['scheme']}{interval}"]
 
 
 def _shared(plan: Plan, field: str) -> Any | None:
