@@ -15,7 +15,7 @@ from pipeline.build import build
 from pipeline.train import data
 from pipeline.train.alignment import Alignment
 from pipeline.train.autoencoding import Autoencoding, differences
-from pipeline.train.denoising import Denoising, draw_keep, noise_schedule
+from pipeline.train.denoising import Denoising, noise_schedule
 from pipeline.train.flooding import flooded
 from pipeline.train.settings import Train
 from pipeline.train.tokenizer import learn
@@ -201,32 +201,6 @@ def test_the_exact_denoiser_has_no_loss(models: Models, pairs: str, tmp_path: Pa
     conditions = stage.conditions(batch(), [""] * 8, sketch)
     loss = stage.error(exact, picture, conditions, {}, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
     assert loss < 1e-6
-
-
-def test_modalities_are_dropped_in_the_shares_asked_for() -> None:
-    each, everything = 0.15, 0.1
-    shares = {"drop_each": each, "drop_all": everything}
-    rows = torch.arange(20_000)
-    has = dict.fromkeys(("text", "sketch"), rows >= 0)
-    keep = draw_keep(has, shares, torch.Generator().manual_seed(0))
-    text, sketch = keep["text"], keep["sketch"]
-    assert (~text & ~sketch).float().mean() == pytest.approx(everything, abs=0.01)
-    assert (~text & sketch).float().mean() == pytest.approx(each, abs=0.01)
-    assert (text & ~sketch).float().mean() == pytest.approx(each, abs=0.01)
-
-
-def test_rows_that_lack_something_count_as_dropped() -> None:
-    shares = {"drop_each": 0.15, "drop_all": 0.1}
-    rows = torch.arange(20_000) / 20_000
-    has = {"text": rows >= 0.3, "sketch": (rows < 0.25) | (rows >= 0.3)}  # text alone lacks in 25 %, both in 5 %
-    keep = draw_keep(has, shares, torch.Generator().manual_seed(0))
-    text, sketch = (keep[m] & has[m] for m in has)
-    assert (~text & sketch).float().mean() == 0.25  # enough as it is
-    assert (~text & ~sketch).float().mean() == pytest.approx(0.1, abs=0.01)
-    assert (text & ~sketch).float().mean() == pytest.approx(0.15, abs=0.01)
-    assert bool(sketch[rows < 0.25].all())  # who lacks something is left what there is
-    nothing = draw_keep(dict.fromkeys(has, rows < 0), shares, torch.Generator().manual_seed(0))
-    assert all(kept.all() for kept in nothing.values())
 
 
 def test_relative_paths_of_a_training_are_made_absolute(pairs: str) -> None:

@@ -26,10 +26,11 @@ from pipeline.models.discriminator import Discriminator, Pair
 from pipeline.models.fusion import Keep
 from pipeline.train import adversary
 from pipeline.train.data import Batch
-from pipeline.train.denoising import draw_keep, noise_schedule
+from pipeline.train.denoising import noise_schedule
 from pipeline.train.frozen import Frozen
 from pipeline.train.picturing import MODALITIES, Picturing
 from pipeline.train.settings import Train
+from pipeline.train.shares import draw_keep
 
 
 @dataclasses.dataclass(frozen=True)

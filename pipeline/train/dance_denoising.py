@@ -29,8 +29,8 @@ from pipeline.motion.drawing import strip
 from pipeline.motion.skeleton import FEET, FPS
 from pipeline.train import dances, drawing
 from pipeline.train.data import Batch
-from pipeline.train.denoising import draw_keep
 from pipeline.train.settings import Train
+from pipeline.train.shares import draw_keep
 from pipeline.train.stage import Drawn
 from pipeline.train.validation import compared, scored
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +24,8 @@ from pipeline.storage import Stored
 
 PICTURES = {"image": (media.decode_image, 3), "sketch": (media.decode_sketch, 1)}  # and their channels
 Batch = dict[str, Any]  # column -> array [B, ...]; text columns hold str
+Places = NDArray[np.int64]
+Order = Callable[[Batch, np.random.Generator], Places]  # places of rows, in the order in which they are trained on
 Reader = Callable[[pa.Table], pa.Table]  # raw columns by role -> what batches are made of; unreadable rows left out
 
 
@@ -178,18 +181,25 @@ def batch_count(rows: int, count: int, batch_size: int, most: int) -> int:
     return count * (rows // batch_size) if whole_passes else count * rows // batch_size
 
 
-def batches(shard: Any, batch_size: int, chunk: int, seed: int) -> Iterator[Batch]:
+def at_random(rows: Batch, rng: np.random.Generator) -> Places:
+    """All rows, in any order."""
+    return rng.permutation(len(next(iter(rows.values()))))
+
+
+def batches(shard: Any, batch_size: int, chunk: int, seed: int, order: Order = at_random) -> Iterator[Batch]:
     """Shuffled batches of a worker's shard, drawn from so many of its rows at a time (`window`)."""
     chunks = shard.iter_batches(batch_size=chunk, batch_format="numpy")
-    return shuffled(chunks, batch_size, np.random.default_rng(seed))
+    return shuffled(chunks, batch_size, np.random.default_rng(seed), order)
 
 
-def shuffled(chunks: Iterable[Batch], batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Whole batches of the rows of each chunk in random order; what is left of it is dropped."""
+def shuffled(
+    chunks: Iterable[Batch], batch_size: int, rng: np.random.Generator, order: Order = at_random
+) -> Iterator[Batch]:
+    """Whole batches of the rows of each chunk in that order; what is left of it is dropped."""
     for chunk in chunks:
-        order = rng.permutation(len(next(iter(chunk.values()))))
-        for start in range(0, len(order) - batch_size + 1, batch_size):
-            chosen = order[start : start + batch_size]
+        places = order(chunk, rng)
+        for start in range(0, len(places) - batch_size + 1, batch_size):
+            chosen = places[start : start + batch_size]
             yield {name: values[chosen] for name, values in chunk.items()}
 
 

@@ -1,15 +1,14 @@
 """stage=denoise: the conditional denoiser, in the latents of a frozen autoencoder, on a frozen CLIP's tokens.
 
 v-prediction (Salimans & Ho 2022): at x_t = a x_0 + s eps the target is v = a eps - s x_0. Each modality is
-lacking alone, and all of them together, in a share of the rows, so that the network can be asked with any
-subset (`keep`).
+lacking alone, and all of them together, in a share of the rows (shares.py), so that the network can be asked with
+any subset (`keep`).
 
-Options: those of picturing.py; `channels` of the UNet's levels, `fusion` (how modalities are joined: models/fusion.py),
-`drop_each` and `drop_all` shares.
+Options: those of picturing.py; `channels` of the UNet's levels, `fusion` (how modalities are joined:
+models/fusion.py).
 """
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 from diffusers import DDPMScheduler
@@ -23,6 +22,7 @@ from pipeline.train.data import Batch
 from pipeline.train.frozen import Frozen
 from pipeline.train.picturing import MODALITIES, Picturing
 from pipeline.train.settings import Train
+from pipeline.train.shares import draw_keep
 
 
 class Denoising(Picturing):
@@ -53,24 +53,6 @@ class Denoising(Picturing):
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         prediction = network(a * x_0 + s * eps, t, conditions, self.on(keep))
         return F.mse_loss(prediction.float(), a * eps - s * x_0)
-
-
-def draw_keep(present: Mapping[str, Tensor], options: Mapping[str, Any], generator: torch.Generator) -> Keep:
-    """Which modalities each row may see, of those that are `present` [B] in it.
-
-    Disjoint shares of a batch are to lack one modality (`drop_each`), or all (`drop_all`). Rows that lack them by
-    themselves count; what a share wants yet is dropped from rows that lack nothing.
-    """
-    has = torch.stack([rows.cpu() for rows in present.values()])  # [M, B]
-    whole, count = has.all(0), has.sum(0)
-    u = torch.rand(len(whole), generator=generator)
-    wanted = {m: (options["drop_each"], ~rows & (count == len(has) - 1)) for m, rows in zip(present, has, strict=True)}
-    dropped, start = {}, 0.0
-    for name, (share, lacking) in {"": (options["drop_all"], count == 0), **wanted}.items():
-        left = max(0.0, share * len(whole) - float(lacking.sum())) / max(1, int(whole.sum()))
-        dropped[name] = whole & (u >= start) & (u < start + left)
-        start += left
-    return {m: ~(dropped[""] | dropped[m]) for m in present}
 
 
 def noise_schedule(predicts: str = "v_prediction") -> DDPMScheduler:

@@ -6,7 +6,7 @@ The student is asked at x_t of real rows, with noise of their own. Sampling ther
 LCMScheduler does: it is saved with the student, and scheduler=model takes it.
 
 Options: `teacher`, a generator folder, whose weights the student starts from; `steps`; `guidance` of the teacher
-(s e_all + (1 - s) e_none, 1 for none); `teaching`, the weight of its term; `drop_each`, `drop_all` (denoising.py);
+(s e_all + (1 - s) e_none, 1 for none); `teaching`, the weight of its term; `drop_each`, `drop_all` (shares.py);
 `discriminator`, `loss`, `r1`, `r1_noise`, `rates` (adversarial.py); `judge` and `scores` (picturing.py).
 """
 

@@ -22,10 +22,10 @@ from pipeline.build import build
 from pipeline.seeds import digest
 from pipeline.settings import resolve
 from pipeline.train import parallel, validation
-from pipeline.train.data import Batch, batches, window
+from pipeline.train.data import Batch, at_random, batches, window
 from pipeline.train.notes import Notes, Writer
 from pipeline.train.settings import Train
-from pipeline.train.stage import Alternates, Stage
+from pipeline.train.stage import Alternates, Orders, Stage
 from pipeline.train.state import State
 from pipeline.train.steps import Trainer, epoch_steps, grouped
 
@@ -87,7 +87,8 @@ class Run:
         seed = self.settings.seed * 100_003 + position.epoch
         shard = ray.train.get_dataset_shard("train")
         chunk = window(self.rows, options.batch_size, options.shuffle_rows)
-        groups = grouped(batches(shard, options.batch_size, chunk, seed), options.accumulate)
+        order = self.stage.order if isinstance(self.stage, Orders) else at_random
+        groups = grouped(batches(shard, options.batch_size, chunk, seed, order), options.accumulate)
         return itertools.islice(groups, position.done, None)
 
     def _part(self, groups: Iterator[list[Batch]]) -> bool:

@@ -1,8 +1,9 @@
 """What stages share that make pictures of text and sketch in the latents of a frozen autoencoder: what a batch becomes,
 what any subset of the conditions gives on held-out rows, results that are drawn and scored, the folder that is saved.
 
-Options: those of frozen.py; `flood`, the share of rows whose text, and of those whose sketch, is noise (flooding.py);
-`judge` (a CLIP folder, or null) and `scores` of the pictures that are drawn in validation.
+Options: those of frozen.py; `drop_each` and `drop_all` shares (shares.py); `flood`, the share of rows whose text, and
+of those whose sketch, is noise (flooding.py); `judge` (a CLIP folder, or null) and `scores` of the pictures that are
+drawn in validation.
 """
 
 import functools
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.conditions import Conditions
@@ -20,7 +22,7 @@ from pipeline.conditions.sketch import SketchEncoder
 from pipeline.media import Pixels
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
-from pipeline.train import drawing
+from pipeline.train import drawing, shares
 from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told
 from pipeline.train.flooding import flooded
 from pipeline.train.frozen import Frozen
@@ -56,6 +58,10 @@ class Picturing:
     ) -> Tensor:
         """How far the network is from pictures [B, 3, S, S] whose conditions are known."""
         raise NotImplementedError
+
+    def order(self, rows: Batch, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows that lack conditions come in the shares that the options want."""
+        return shares.order(rows, MODALITIES, self.options, rng)
 
     def conditions(self, batch: Batch, texts: Sequence[str], sketch: Tensor) -> Conditions:
         """Evidence of texts and sketches [B, 1, S, S] in [0, 1], absent in the rows of a batch that have none."""

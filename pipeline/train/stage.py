@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.media import Pixels
-from pipeline.train.data import Batch, Reader
+from pipeline.train.data import Batch, Places, Reader
 from pipeline.train.settings import Train
 
 
@@ -43,6 +44,14 @@ class Checks(Protocol):
     @staticmethod
     def check(settings: Train) -> None:
         """Raises SettingsError for what cannot be trained."""
+
+
+@runtime_checkable
+class Orders(Protocol):
+    """A stage that says which rows are trained on in which order; without it all are, in any order."""
+
+    def order(self, rows: Batch, rng: np.random.Generator) -> Places:
+        """Places of some rows, as many as there are."""
 
 
 @runtime_checkable
