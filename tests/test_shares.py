@@ -5,7 +5,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from pipeline.train.denoising import Denoising
 from pipeline.train.shares import draw_keep, order
+from pipeline.train.stage import Orders
 
 SHARES = {"drop_each": 0.15, "drop_all": 0.1}
 MODALITIES = ("text", "sketch")
@@ -42,6 +44,10 @@ def test_rows_that_lack_no_more_than_wanted_come_once_each(text: float, sketch: 
     places = order(incomplete(text, sketch), MODALITIES, SHARES, np.random.default_rng(1))
     assert sorted(places) == list(range(ROWS))
     assert sorted(places[:100]) != places[:100].tolist()
+
+
+def test_stages_that_make_pictures_of_conditions_choose_their_rows() -> None:
+    assert issubclass(Denoising, Orders)
 
 
 def test_the_order_is_that_of_the_seed() -> None:
