@@ -13,7 +13,7 @@ def absolute(settings: Train) -> Train:
     paths = {
         k: storage.absolute(v, output_root())
         for k, v in settings.stage.options.items()
-        if k in ("clip", "vae", "language", "space", "judge", "model", "teacher") and v is not None
+        if k in ("clip", "vae", "language", "space", "judge", "model", "teacher", "start") and v is not None
     }
     return dataclasses.replace(
         settings,

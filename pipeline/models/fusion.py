@@ -29,6 +29,12 @@ JOINS = ("tokens", "attention", "pooled")
 Fused = tuple[Tensor, Tensor, tuple[Tensor, ...]]  # tokens [B, L, D], mask [B, L], maps of [B, C, H, W] or [B, C, T]
 
 
+def check_join(join: str) -> None:
+    """Raises SettingsError for a name that is not among JOINS."""
+    if join not in JOINS:
+        raise SettingsError(f"a fusion joins by one of {', '.join(JOINS)}, not {join}")
+
+
 class Fusion(ModelMixin, ConfigMixin):
     """Gated modalities, joined.
 
@@ -53,8 +59,7 @@ class Fusion(ModelMixin, ConfigMixin):
         join: str = "tokens",
     ) -> None:
         super().__init__()
-        if join not in JOINS:
-            raise SettingsError(f"a fusion joins by one of {', '.join(JOINS)}, not {join}")
+        check_join(join)
         self.modalities = sorted(tokens)  # a saved config does not keep the order of keys
         self.join = join
         self.null_map = nn.ModuleDict(
