@@ -5,8 +5,8 @@ lacking alone, and all of them together, in a share of the rows (shares.py), so 
 any subset (`keep`).
 
 Options: those of picturing.py; `channels` of the UNet's levels and `fusion` (how modalities are joined:
-models/fusion.py); or `start`, the folder of a generator that was trained like this, whose network goes on learning, over
-its own frozen parts.
+models/fusion.py); or `start`, the folder of a generator that was trained like this, whose network goes on learning
+over its own frozen parts.
 """
 
 from typing import Self
