@@ -82,6 +82,14 @@ def test_a_busy_machine_and_unknown_rows_are_refused(bench: Bench) -> None:
         job(dataclasses.replace(bench, only=("nothing",)))
 
 
+def test_measurements_of_other_settings_are_not_mixed(bench: Bench) -> None:
+    first = dataclasses.replace(bench, only=("forwards",))
+    job(first)
+    job(dataclasses.replace(first, pairs=7, max_load=1e8))
+    with pytest.raises(SettingsError, match="other settings \\(rows, interval\\)"):
+        job(dataclasses.replace(first, rows=9, interval=(1.0, 2.0)))
+
+
 def test_a_command_is_watched_with_all_that_it_starts(tmp_path: Path) -> None:
     burn = "import time\nend = time.process_time() + 1.0\nwhile time.process_time() < end: pass"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print('done')"

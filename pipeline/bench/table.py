@@ -1,5 +1,6 @@
 """All rows of the table by name, measured one after the other, and what becomes of them: JSON, and a page's table."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ MEASURES: Mapping[str, Callable[[Bench, Kept], Row | list[Row]]] = {
     "rerun": engine.rerun,
     "peer": ratios.peer,
 }
+FREE = ("output", "only", "page", "max_load", "pairs")  # settings that may differ from those of earlier measurements
 MARKS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
 
 
@@ -36,6 +38,7 @@ def run(bench: Bench) -> str:
         raise SettingsError(f"only={unknown[0]} is no row; known: {', '.join(MEASURES)}")
     refuse_load(bench.max_load)
     kept = Kept(bench)
+    refuse_others(bench, kept.folder / "settings.json")
     for name in bench.only or MEASURES:
         progress.say(f"bench: {name}")
         found = MEASURES[name](bench, kept)
@@ -50,6 +53,19 @@ def refuse_load(most: float) -> None:
     load = psutil.getloadavg()[0]
     if load > most:
         raise RunError(f"the load of the last minute is {load:.1f}; wait until it is below {most:g}, or say max_load=")
+
+
+def refuse_others(bench: Bench, path: Path) -> None:
+    """Raises SettingsError if the output holds measurements of other settings; more pairs are no others."""
+    own = {name: value for name, value in json.loads(json.dumps(dataclasses.asdict(bench))).items() if name not in FREE}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(own, indent=1) + "\n", "utf-8")
+    before = json.loads(path.read_text("utf-8"))
+    if differing := [name for name in own if own[name] != before.get(name)]:
+        raise SettingsError(
+            f"{path.parent} holds measurements of other settings ({', '.join(differing)}); choose output="
+        )
 
 
 def collect(bench: Bench, folder: Path) -> str:
