@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from pipeline import memory
 from pipeline.bench.drawing import BRANCHES, Asked, Given, Parts, rows, seeds
 
 PATIENCE = 600.0  # seconds that a process waits for the others to be ready
@@ -54,6 +55,7 @@ def webp(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 def work(asked: Asked, part: int, ready: Any = None) -> list[tuple[float, int]]:
     """Draw the rows of one process: when each batch was done, and its rows. The first batch warms up."""
     torch.set_num_threads(asked.threads)
+    memory.keep()  # as the pipeline's workers do
     parts, given = Parts(asked.model), rows(asked, part)
     done: list[tuple[float, int]] = []
     for number in itertools.count():

@@ -12,7 +12,7 @@ from pipeline.schema import HF_IMAGE
 
 SAMPLE = "starter:samples/openmoji.parquet"
 BYTES = (8_000, 10_000)  # of a heavy row's picture
-FILES = 8  # of heavy rows: as many reading tasks as an engine may want
+ROWS, GROUP = 4096, 512  # heavy rows of a file, and of a row group: the same however many there are in all
 
 
 def sample(path: Path, rows: int) -> Path:
@@ -22,17 +22,20 @@ def sample(path: Path, rows: int) -> Path:
     taken = table.take(pa.array(np.arange(rows) % len(table)))
     ids = pa.array([f"row-{i:07d}" for i in range(rows)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(taken.set_column(taken.column_names.index("id"), "id", ids), path, row_group_size=256)
-    return path
+    part = path.with_suffix(".part")
+    pq.write_table(taken.set_column(taken.column_names.index("id"), "id", ids), part, row_group_size=256)
+    return part.rename(path)
 
 
 def heavy(folder: Path, rows: int) -> Path:
     """A folder of Parquet files with that many rows: id, text, image. The bytes are noise, as those of pictures are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    bounds = np.linspace(0, rows, FILES + 1).astype(int)
+    part = folder.with_suffix(".part")
+    part.mkdir(parents=True, exist_ok=True)
+    bounds = [*range(0, rows, ROWS), rows]
     for number, (first, last) in enumerate(itertools.pairwise(bounds)):
-        pq.write_table(_heavy(int(first), int(last)), folder / f"{number}.parquet", compression="none")
-    return folder
+        path = part / f"{number:05d}.parquet"
+        pq.write_table(_heavy(first, last), path, compression="none", row_group_size=GROUP)
+    return part.rename(folder)
 
 
 def _heavy(first: int, last: int) -> pa.Table:

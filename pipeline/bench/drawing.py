@@ -51,17 +51,17 @@ class Parts:
         self.adapter = T2IAdapter.from_pretrained(f"{folder}/adapter").eval()
         self.vae = AutoencoderTiny.from_pretrained(f"{folder}/vae").eval()
         self.fusion = Fusion.from_pretrained(f"{folder}/fusion").eval()
-        self.schedule = json.loads(Path(folder, "scheduler", "scheduler_config.json").read_text("utf-8"))
+        schedule = json.loads(Path(folder, "scheduler", "scheduler_config.json").read_text("utf-8"))
+        self.solver = DPMSolverMultistepScheduler.from_config(schedule, algorithm_type="dpmsolver++", solver_order=2)
         context = EncoderContext(folder, "cpu")
         self.text, self.sketch = TextEncoder.load(context), SketchEncoder.load(context)
         side = self.unet.config.sample_size
         self.latent_shape = (self.unet.config.in_channels, side, side)
 
     def scheduler(self, steps: int) -> Any:
-        """DPM-Solver++ (2M) on the schedule of the training."""
-        made = DPMSolverMultistepScheduler.from_config(self.schedule, algorithm_type="dpmsolver++", solver_order=2)
-        made.set_timesteps(steps)
-        return made
+        """DPM-Solver++ (2M) on the schedule of the training, at the first of so many steps."""
+        self.solver.set_timesteps(steps)
+        return self.solver
 
     def pixels(self, x_0: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Pictures [B, S, S, 3] of scaled latents [B, C, h, w]."""

@@ -5,11 +5,13 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from pipeline.bench import noop, programs
 from pipeline.bench.programs import generate_command, guided, heavy
-from pipeline.bench.rows import Kept, Row, Timed, pairs, single
+from pipeline.bench.rows import Kept, Row, Timed, middle, pairs, single
 from pipeline.bench.settings import Bench
-from pipeline.bench.watch import LIBRARIES, watch
+from pipeline.bench.watch import LIBRARIES, BenchError, watch
 
 FINISHED_SECONDS = 5  # that the same command may take once all is done
 WARM = 4  # shards that are done before the steady state of a run whose models do nothing
@@ -73,16 +75,32 @@ def _grown(bench: Bench, count: int) -> Callable[[str], Timed]:
 def resume(bench: Bench, kept: Kept) -> Row:
     """A run that is killed when half of its shards are done, and goes on, beside one that is left alone."""
     keys = [*guided(bench), f"steps={bench.steps}", f"actors.samplers={bench.workers}"]
+    found = [kept.once(f"resume-{k}", lambda: _resumed(bench, kept, keys)) for k in range(bench.pairs)]
+    ratios = [(f["until killed"] + f["resumed"] - f["start-up"]) / f["whole"] for f in found]
+    seconds = {f"seconds, {name}": middle(f[name] for f in found) for name in found[0]}
+    name = "killed at half and resumed / uninterrupted"
+    return Row(name, middle(ratios), "times", "<= 1.1", min(ratios), max(ratios), len(ratios), more=seconds)
+
+
+def _resumed(bench: Bench, kept: Kept, keys: list[str]) -> dict[str, float]:
+    """Seconds of a run that is left alone, and of one that is killed at half of its shards and goes on. Raises
+    BenchError if the latter has other rows at its end."""
+    place, alone = kept.place("resume"), kept.place("whole")
     half = bench.rows // bench.batch_size // 2
-    place = kept.place("resume")
-    whole = kept.timed("resume-whole", lambda: programs.pipeline(kept.place("whole"), bench.workers, keys))
-    cut = kept.timed("resume-cut", lambda: programs.pipeline(place, bench.workers, keys, until=_has(place, half)))
-    again = kept.timed("resume-again", lambda: _again(place, keys))
+    whole = programs.pipeline(alone, bench.workers, keys)
+    cut = programs.pipeline(place, bench.workers, keys, until=_has(place, half))
+    again = _again(place, keys)
+    if _images(place) != _images(alone):
+        raise BenchError(f"{place} was killed and resumed, and has other rows than {alone}")
     # To start is what comes before the first shards, less the time that these take.
     startup = again.startup - bench.workers * bench.batch_size / whole.rate
-    value = (cut.whole + again.whole - startup) / whole.whole
-    seconds = {"whole": whole.whole, "until killed": cut.whole, "resumed": again.whole, "start-up": startup}
-    return single("killed at half and resumed / uninterrupted", value, "times", "<= 1.1", **seconds)
+    return {"whole": whole.whole, "until killed": cut.whole, "resumed": again.whole, "start-up": startup}
+
+
+def _images(place: str) -> dict[str, bytes]:
+    """Pictures of a run by row."""
+    found = pq.read_table(Path(place, "data"), columns=["row_id", "image"]).to_pylist()
+    return {row["row_id"]: row["image"]["bytes"] for row in found}
 
 
 def _has(place: str, shards: int) -> Callable[[], bool]:

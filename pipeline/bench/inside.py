@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pipeline import storage
+from pipeline import memory, storage
 from pipeline.bench import programs
 from pipeline.bench.drawing import Asked, rows, seeds
 from pipeline.bench.settings import Bench
@@ -32,6 +32,7 @@ class Loop:
 
     def __init__(self, bench: Bench) -> None:
         torch.set_num_threads(1)
+        memory.keep()
         folder = Path(str(storage.filesystem(programs.MODEL)[1]))
         self.backend = SketchToImageBackend(Files(folder), "cpu", torch.float32, {})
         self.bench, told = bench, programs.asked(bench, "")

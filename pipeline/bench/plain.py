@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pipeline import memory
 from pipeline.bench.drawing import BRANCHES, Asked, Given, Parts, rows, seeds
 
 
@@ -39,6 +40,7 @@ def draw(parts: Parts, asked: Asked, given: Given) -> np.ndarray[Any, np.dtype[n
 def main(asked: Asked) -> dict[str, float]:
     """Draw all rows; the times at which the first was done, and the last."""
     torch.set_num_threads(asked.threads)
+    memory.keep()  # as the pipeline's workers do
     parts, done = Parts(asked.model), []
     Path(asked.output).mkdir(parents=True, exist_ok=True)
     for given in rows(asked):

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from diffusers import DiffusionPipeline
 
+from pipeline import memory
 from pipeline.bench import best
 from pipeline.bench.drawing import Asked, Given, Parts, picture
 
-CPUS = 0.7  # of an actor: with a whole one each, two would leave none to read and write with
+CPUS = 0.75  # of an actor: with a whole one each, two would leave none to read and write with
+LIGHT = {"num_cpus": 0.25}  # of a task that reads or writes: by default it wants a whole one, and would wait for ever
 
 
 class SketchPipeline(DiffusionPipeline):
@@ -60,6 +62,7 @@ class Draw:
         import torch
 
         torch.set_num_threads(asked.threads)
+        memory.keep()  # as the pipeline's workers do
         self.asked, self.pipeline = asked, SketchPipeline(Parts(asked.model))
         self.notes = Notes(asked.output)
 
@@ -90,10 +93,12 @@ def chain(asked: Asked, actor: Any, columns: list[str] | None, **options: Any) -
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-asked.rows // asked.batch_size)
-    source = ray.data.read_parquet(asked.input, override_num_blocks=blocks)
+    source = ray.data.read_parquet(asked.input, override_num_blocks=blocks, ray_remote_args=LIGHT)
     source = source.select_columns(columns) if columns else source
     actors = {"num_cpus": CPUS, "concurrency": asked.processes, "fn_constructor_args": (asked,)}
-    source.map_batches(actor, batch_size=asked.batch_size, **actors, **options).write_parquet(asked.output)
+    source.map_batches(actor, batch_size=asked.batch_size, **actors, **options).write_parquet(
+        asked.output, ray_remote_args=LIGHT
+    )
 
 
 def main(what: str, told: str) -> dict[str, float]:

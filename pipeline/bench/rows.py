@@ -77,7 +77,9 @@ class Kept:
         if not path.exists():
             found = measure()
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            part.rename(path)
         return dict(json.loads(path.read_text("utf-8")))
 
     def place(self, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from pipeline import progress
-from pipeline.bench import engine, ratios
+from pipeline.bench import engine, machine, ratios
 from pipeline.bench.rows import Kept, Row
 from pipeline.bench.settings import Bench
 from pipeline.settings import RunError, SettingsError
@@ -56,16 +56,16 @@ def refuse_load(most: float) -> None:
 
 
 def refuse_others(bench: Bench, path: Path) -> None:
-    """Raises SettingsError if the output holds measurements of other settings; more pairs are no others."""
-    own = {name: value for name, value in json.loads(json.dumps(dataclasses.asdict(bench))).items() if name not in FREE}
+    """Raises SettingsError if the output holds measurements of other settings, of other code or of another machine; more
+    pairs are no others."""
+    given = json.loads(json.dumps(dataclasses.asdict(bench)))
+    own = {name: value for name, value in given.items() if name not in FREE} | machine.described()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(own, indent=1) + "\n", "utf-8")
     before = json.loads(path.read_text("utf-8"))
     if differing := [name for name in own if own[name] != before.get(name)]:
-        raise SettingsError(
-            f"{path.parent} holds measurements of other settings ({', '.join(differing)}); choose output="
-        )
+        raise SettingsError(f"{path.parent} holds measurements of other {', '.join(differing)}; choose output=")
 
 
 def collect(bench: Bench, folder: Path) -> str:
