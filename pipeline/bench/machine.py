@@ -10,6 +10,7 @@ import psutil
 from pipeline.bench.watch import ROOT
 from pipeline.settings import SettingsError
 
+MEASURED = ("pipeline", "jobs", "conf")  # folders of the checkout
 PACKAGES = ("torch", "diffusers", "ray", "pyarrow")
 
 
@@ -28,14 +29,18 @@ def commit() -> str:
     """Of the code that is measured; with a + where files differ from it. Raises SettingsError without git."""
     try:
         said = [
-            subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S607
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "pipeline", "jobs", "conf"))
+            _git(*words) for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", *MEASURED))
         ]
     except (OSError, subprocess.CalledProcessError) as error:
         raise SettingsError(
             "measurements are kept with the commit they hold for: run them in a git checkout"
         ) from error
     return said[0] + ("+" if said[1] else "")
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
 def processor() -> str:

@@ -56,8 +56,8 @@ def refuse_load(most: float) -> None:
 
 
 def refuse_others(bench: Bench, path: Path) -> None:
-    """Raises SettingsError if the output holds measurements of other settings, of other code or of another machine; more
-    pairs are no others."""
+    """Raises SettingsError if the output holds measurements of other settings, code or machines; more pairs are no
+    others."""
     given = json.loads(json.dumps(dataclasses.asdict(bench)))
     own = {name: value for name, value in given.items() if name not in FREE} | machine.described()
     if not path.exists():
