@@ -1,16 +1,18 @@
 """The benchmark itself (pipeline/bench): what it keeps, what it makes of it, and what is exact and needs no clock."""
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from jobs.bench import bench as job
 from jobs.cli import compose_config
-from pipeline.bench import corpus, engine, inside, noop, programs, ratios, ray_map, table
+from pipeline.bench import corpus, engine, inside, machine, noop, programs, ratios, ray_map, table
 from pipeline.bench.rows import Kept, Row, Timed, pairs, reached
 from pipeline.bench.settings import Bench
 from pipeline.bench.watch import BenchError, watch
@@ -88,6 +90,16 @@ def test_measurements_of_other_settings_are_not_mixed(bench: Bench) -> None:
     job(dataclasses.replace(first, pairs=7, max_load=1e8))
     with pytest.raises(SettingsError, match="of other rows, interval;"):
         job(dataclasses.replace(first, rows=9, interval=(1.0, 2.0)))
+
+
+def test_measurements_say_which_code_and_machine_they_hold_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = machine.described()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=machine.ROOT, capture_output=True, text=True).stdout
+    assert head.startswith(found["commit"].removesuffix("+"))
+    assert torch.__version__.startswith(found["torch"].split("+")[0])
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    with pytest.raises(SettingsError, match="git checkout"):
+        machine.commit()
 
 
 def test_a_command_is_watched_with_all_that_it_starts(tmp_path: Path) -> None:

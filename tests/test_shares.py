@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.train.denoising import Denoising
-from pipeline.train.shares import draw_keep, order
+from pipeline.train.shares import AGAIN, draw_keep, order
 from pipeline.train.stage import Orders
 
 SHARES = {"drop_each": 0.15, "drop_all": 0.1}
@@ -37,6 +37,15 @@ def test_rows_that_lack_nothing_come_again_in_place_of_too_many_that_lack_someth
     assert set(count[~whole]) == {1}
     first = [places[start : start + 100] for start in range(0, ROWS, 100)]
     assert np.std([shares(rows, own)[0] for own in first]) == pytest.approx((0.6 * 0.4 / 100) ** 0.5, rel=0.2)
+
+
+def test_a_handful_of_whole_rows_is_not_all_that_is_learnt() -> None:
+    rows = {"has_text": np.arange(ROWS) >= 0, "has_sketch": np.arange(ROWS) < 20}  # all but 20 lack the sketch
+    places = order(rows, MODALITIES, SHARES, np.random.default_rng(1))
+    assert len(places) == ROWS
+    found, count = np.unique(places, return_counts=True)
+    assert set(count[found < 20]) == {AGAIN}
+    assert set(count[found >= 20]) == {1}
 
 
 @pytest.mark.parametrize(("text", "sketch"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.1), (1.0, 0.3)])

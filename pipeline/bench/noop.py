@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.conditions import Condition, Conditions, EncoderContext
 from pipeline.diffusion.sampler import Drawn, Guide
 from pipeline.media import Pixels
+from pipeline.results.image import ImageResult
 from pipeline.settings import Task
 
 WIDTH, SIDE = 64, 8  # of an embedding; of a result, in pixels
@@ -74,19 +75,14 @@ class Backend:
         return Drawn(torch.ones(len(generators), 3, SIDE, SIDE), 0)
 
 
-class Result:
-    """Pixels as they are, without a codec."""
+class Result(ImageResult):
+    """Pixels as they are, without a codec, and compared with nothing."""
 
-    kind = "image"
     fields = (pa.field("pixels", pa.binary()),)
-    reference = None
-    descriptors: Mapping[str, Any] = {}
 
     def __init__(self, task: Task) -> None:
-        """Nothing of the task matters."""
-
-    def size(self, inputs: Mapping[str, Any]) -> None:
-        """The sampler decides."""
+        super().__init__(task)
+        self.reference = None
 
     def fitted(self, kind: str, given: Any, size: int) -> Any:  # noqa: ARG002
         """As it is."""
@@ -96,17 +92,6 @@ class Result:
         """Pixels [B, SIDE, SIDE, 3]."""
         pixels: NDArray[np.uint8] = (drawn * 255).byte().permute(0, 2, 3, 1).numpy()
         return pixels
-
-    def value(self, row: Pixels, size: int | None) -> Pixels:  # noqa: ARG002
-        """As it is."""
-        return row
-
-    def preview(self, value: Pixels, inputs: Mapping[str, Any]) -> Pixels:  # noqa: ARG002
-        """As it is."""
-        return value
-
-    def moving(self, value: Pixels, inputs: Mapping[str, Any]) -> None:
-        """It stands still."""
 
     def columns(self, value: Pixels, xmp: bytes = b"") -> dict[str, Any]:  # noqa: ARG002
         """One column."""

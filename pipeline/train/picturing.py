@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.conditions import Conditions
@@ -23,7 +22,7 @@ from pipeline.media import Pixels
 from pipeline.models import checkpoint, image
 from pipeline.models.fusion import Keep
 from pipeline.train import drawing, shares
-from pipeline.train.data import Batch, augment, caption, may_mirror, pictures, to_tensors, told
+from pipeline.train.data import Batch, Places, augment, caption, may_mirror, pictures, to_tensors, told
 from pipeline.train.flooding import flooded
 from pipeline.train.frozen import Frozen
 from pipeline.train.stage import Drawn
@@ -59,7 +58,7 @@ class Picturing:
         """How far the network is from pictures [B, 3, S, S] whose conditions are known."""
         raise NotImplementedError
 
-    def order(self, rows: Batch, rng: np.random.Generator) -> NDArray[np.int64]:
+    def order(self, rows: Batch, rng: np.random.Generator) -> Places:
         """Rows that lack conditions come in the shares that the options want."""
         return shares.order(rows, MODALITIES, self.options, rng)
 
