@@ -1,10 +1,12 @@
 """The benchmark itself (pipeline/bench): what it keeps, what it makes of it, and what is exact and needs no clock."""
 
 import dataclasses
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -12,10 +14,10 @@ from omegaconf import OmegaConf
 
 from jobs.bench import bench as job
 from jobs.cli import compose_config
-from pipeline.bench import corpus, engine, inside, machine, noop, programs, ratios, ray_map, table
+from pipeline.bench import corpus, engine, machine, noop, page, programs, ratios, ray_map, table
 from pipeline.bench.rows import Kept, Row, Timed, pairs, reached
 from pipeline.bench.settings import Bench
-from pipeline.bench.watch import BenchError, watch
+from pipeline.bench.watch import BenchError, Watch, watch
 from pipeline.build import build
 from pipeline.conf import CONF
 from pipeline.settings import RunError, SettingsError
@@ -50,7 +52,7 @@ def test_a_ratio_is_the_median_of_its_pairs() -> None:
     )
     assert (row.value, row.least, row.most, row.n, row.met) == (2.0, 1.0, 3.0, 3, True)
     assert row.cpu == {"a": 0.5, "b": 0.5}
-    assert row.more["start-up s, a"] == 3.0
+    assert row.more["s until steady, a"] == 3.0
 
 
 def test_what_was_measured_is_not_measured_again(bench: Bench) -> None:
@@ -61,20 +63,32 @@ def test_what_was_measured_is_not_measured_again(bench: Bench) -> None:
 
 
 def test_the_page_shows_every_row_that_there_is_and_names_those_that_are_not(bench: Bench, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before {table.MARKS[0]} old {table.MARKS[1]} after")
-    row = Row("a / b", 1.25, "times", ">= 1.3", 1.2, 1.3, 5, {"a": 0.5}, {"rows/s, a": 3.0})
-    table.write(tmp_path / "rows" / "plain.json", [{**row.to_json(), "row": "plain", "command": "x"}])
-    table.collect(dataclasses.replace(bench, page=str(page)), tmp_path)
-    text = page.read_text()
+    own = tmp_path / "page.md"
+    own.write_text(f"before {page.MARKS[0]} old {page.MARKS[1]} after")
+    row = Row("a / b", 1.25, "times", ">= 1.3", 1.2, 1.3, 5, {"a": 0.5}, {"rows/s, a": 3.0, "both": [1.5, 2000.0]})
+    table.refuse_others(bench, tmp_path / "settings.json")
+    told = {"row": "plain", "command": table.command(bench, "plain"), "date": "2026-01-02"}
+    table.write(tmp_path / "rows" / "plain.json", [{**row.to_json(), **told}])
+    table.collect(dataclasses.replace(bench, page=str(own)), tmp_path)
+    text = own.read_text()
     assert "old" not in text
     assert text.startswith("before")
-    assert "| `plain` | a / b | 1.25 times | 1.2 to 1.3, n = 5 | >= 1.3 | **no** | a 0.5 |" in text
-    assert "| `best` | | not measured yet |" in text
-    assert "- a / b: rows/s, a 3" in text
-    assert page.with_suffix(".json").read_text() == (tmp_path / "benchmarks.json").read_text()
+    assert f"Measured 2026-01-02 at commit {machine.commit()}, on " in text
+    assert "| `plain` | a / b | 1.25 times | 1.2 to 1.3, n = 5 | >= 1.3 | **no** | a 0.5 |  |" in text
+    assert "| `best` |  | not measured yet |" in text
+    assert "| a / b | rows/s, a | 3 |" in text
+    assert "| a / b | both | 1.5, 2,000 |" in text
+    assert own.with_suffix(".json").read_text() == (tmp_path / "benchmarks.json").read_text()
     with pytest.raises(SettingsError, match="marks"):
-        table.between("no marks", "")
+        page.between("no marks", "")
+
+
+def test_a_row_says_how_it_is_measured_again(bench: Bench) -> None:
+    said = table.command(dataclasses.replace(bench, interval=(1.0, 2.0)), "best")
+    keys = "rows=8 batch_size=4 steps=4 'interval=[1.0,2.0]' engine_rows=64"
+    assert said == f"python jobs/bench.py 'only=[best]' {keys}"
+    again = shlex.split(said)[2:]
+    assert build(Bench, OmegaConf.to_container(compose_config("bench", again))).interval == (1.0, 2.0)
 
 
 def test_a_busy_machine_and_unknown_rows_are_refused(bench: Bench) -> None:
@@ -94,8 +108,9 @@ def test_measurements_of_other_settings_are_not_mixed(bench: Bench) -> None:
 
 def test_measurements_say_which_code_and_machine_they_hold_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = machine.described()
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=machine.ROOT, capture_output=True, text=True).stdout
-    assert head.startswith(found["commit"].removesuffix("+"))
+    of = ["git", "log", "--format=%H", "--", "pipeline", "jobs", "conf"]
+    last = subprocess.run(of, cwd=machine.ROOT, capture_output=True, text=True).stdout.splitlines()[0]
+    assert last.startswith(found["commit"].removesuffix("+"))
     assert torch.__version__.startswith(found["torch"].split("+")[0])
     monkeypatch.setattr(machine, "ROOT", tmp_path)
     with pytest.raises(SettingsError, match="git checkout"):
@@ -116,21 +131,24 @@ def test_a_command_is_watched_with_all_that_it_starts(tmp_path: Path) -> None:
 
 def test_a_command_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    late = f"import time, pathlib; time.sleep(60); pathlib.Path({str(mark)!r}).touch()"
-    found = watch([sys.executable, "-c", late], tmp_path / "log", until=lambda: True)
-    assert found.ended - found.began < 30
-    assert not mark.exists()
+    late = f"import time, pathlib; pathlib.Path({str(mark)!r}).touch(); time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {late!r}])"
+    before = {process.pid for process in psutil.process_iter()}
+    watch([sys.executable, "-c", parent], tmp_path / "log", Watch(until=mark.exists))
+    after = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and str(mark) in str(p.info["cmdline"])]
+    assert [p for p in after if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_the_steady_state_begins_after_the_first_files(tmp_path: Path) -> None:
     import os
 
     watched = watch([sys.executable, "-c", ""], tmp_path / "log")
-    for number, when in enumerate((10.0, 12.0, 14.0)):
+    for number, when in enumerate((-5.0, 10.0, 12.0, 14.0)):  # the first by a command before this one
         path = corpus.sample(tmp_path / "data" / f"{number}.parquet", 5)
         os.utime(path, (watched.began + when, watched.began + when))
-    found = programs.steady(watched, tmp_path / "data", 1)
+    found = programs.steady(watched, programs.written(watched, tmp_path / "data"), 1)
     assert (found.rows, round(found.seconds, 3), round(found.startup, 3)) == (10, 4.0, 10.0)
+    assert programs.steady(watched, [], 1).rows == 0
 
 
 def test_inputs_are_as_many_and_as_heavy_as_asked_for(bench: Bench) -> None:
@@ -174,14 +192,13 @@ def test_every_row_of_the_table_is_a_function_by_its_name() -> None:
     text = (CONF / "bench.yaml").read_text("utf-8")
     assert "# rows: " + " ".join(table.MEASURES).replace("\n", " ") in text
     assert {f.__module__ for f in table.MEASURES.values()} == {ratios.__name__, engine.__name__}
-    assert inside.TIMED_STEPS > 1
 
 
 def test_a_peer_gives_back_what_it_gets_and_notes_when(bench: Bench, tmp_path: Path) -> None:
-    asked = programs.asked(bench, str(tmp_path / "out"))
-    notes = ray_map.Notes(asked.output)
+    notes = ray_map.Notes(str(tmp_path / "out"))
     notes.folder.mkdir()
-    actor = ray_map.Nothing(asked)
-    assert [actor([1, 2]), actor([3])] == [[1, 2], [3]]
+    for rows in (2, 1):
+        notes.add(rows)
     found = notes.steady(1e12)
     assert (found["rows"], found["done"]) == (1, 1e12)
+    assert ray_map.nothing([1, 2]) == [1, 2]

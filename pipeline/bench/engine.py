@@ -2,16 +2,18 @@
 function is one row."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from pipeline.bench import noop, programs
 from pipeline.bench.programs import generate_command, guided, heavy
-from pipeline.bench.rows import Kept, Row, Timed, middle, pairs, single
+from pipeline.bench.rows import Kept, Row, Timed, by_turns, middle, pairs, single
 from pipeline.bench.settings import Bench
-from pipeline.bench.watch import LIBRARIES, BenchError, watch
+from pipeline.bench.watch import BenchError, Watch, settle, watch
 
 FINISHED_SECONDS = 5  # that the same command may take once all is done
 WARM = 4  # shards that are done before the steady state of a run whose models do nothing
@@ -31,45 +33,55 @@ def no_op(bench: Bench, kept: Kept) -> Row:
 
     def theirs(place: str) -> Timed:
         told = programs.asked(bench, place, input=str(heavy(bench, bench.engine_rows)), rows=bench.engine_rows)
-        return programs.ray_map("chain", dataclasses.replace(told, batch_size=bench.engine_shard_rows))
+        return programs.chain(dataclasses.replace(told, batch_size=bench.engine_shard_rows), WARM)
 
-    own = [
-        (
-            kept.timed(f"no_op-a-{k}", _at(ours, kept.place("no_op-a"))),
-            kept.timed(f"no_op-b-{k}", _at(theirs, kept.place("no_op-b"))),
-        )
-        for k in range(bench.pairs)
-    ]
+    own = by_turns(bench, kept, "no_op", ours, theirs)
     ratio = pairs("", "", "", own, ("pipeline", "plain Ray Data chain"))
     rates = [a.rate for a, _ in own]
+    most = bench.engine_rows / (middle(a.whole for a, _ in own) - _empty(bench, kept))
     more = {**ratio.more, "pipeline / chain": [ratio.value, ratio.least, ratio.most]}
+    more["rows/s of the pipeline from plan to audit, less a run of one shard"] = most
     value = float(ratio.more["rows/s, pipeline"])
     name = f"no-op models, {bench.engine_rows:,} rows of 8-10 kB"
     return Row(name, value, "rows/s", ">= 5000", min(rates), max(rates), len(rates), ratio.cpu, more)
 
 
-def _at(program: Callable[[str], Timed], place: str) -> Callable[[], Timed]:
-    return lambda: program(place)
+def _empty(bench: Bench, kept: Kept) -> float:
+    """Seconds of a run of one shard: what any run needs to start and to end."""
+    one = f"limit={bench.engine_shard_rows}"
+    return middle(t.whole for t in _repeated(bench, kept, "engine-one", keys(bench, bench.growth[0], one)))
+
+
+def _repeated(bench: Bench, kept: Kept, name: str, told: list[str]) -> list[Timed]:
+    """Runs of the same command, each from nothing."""
+    measure = functools.partial(programs.pipeline, kept.place(name), WARM, told)
+    return [kept.timed(f"{name}-{k}", measure) for k in range(bench.pairs)]
 
 
 def growth(bench: Bench, kept: Kept) -> list[Row]:
-    """Time of a row and peak memory of runs of many rows, beside a run of few."""
-    found = []
-    for count in bench.growth:
+    """Time of a row, from plan to audit, and peak memory of runs of many rows, beside runs of few."""
+    few, *many = bench.growth
+    told = {count: keys(bench, count) for count in bench.growth}
+    base, empty = _repeated(bench, kept, f"growth-{few}", told[few]), _empty(bench, kept)
+    seconds = [(t.whole - empty) / few for t in base]
+    made = []
+    for count, bound in zip(many, (1.10, 1.20), strict=False):
         place = kept.place(f"growth-{count}")
-        found.append(kept.timed(f"growth-{count}", _at(_grown(bench, count), place)))
-    base, made = found[0], []
-    for count, own, most in zip(bench.growth[1:], found[1:], (1.10, 1.20), strict=False):
-        name = f"{count // bench.growth[0]} x the rows"
-        memory = max(own.driver / base.driver, own.worker / base.worker)
-        more = {"driver MB": [base.driver, own.driver], "largest worker MB": [base.worker, own.worker]}
-        made.append(single(f"{name}: time of a row", base.rate / own.rate, "times", "<= 1.05", rows=count))
-        made.append(single(f"{name}: peak memory of a process", memory, "times", f"<= {most:g}", **more))
+        own = kept.timed(f"growth-{count}", functools.partial(programs.pipeline, place, WARM, told[count]))
+        ratios = sorted((own.whole - empty) / count / one for one in seconds)
+        name, more = f"{count // few} x the rows: time of a row", {"rows": [few, count], "s of a start": empty}
+        value, cpu = middle(ratios), {"in the steady state": own.cpu / own.rows}
+        made.append(Row(name, value, "times", "<= 1.05", ratios[0], ratios[-1], len(ratios), cpu, more))
+        made.append(_memory(f"{count // few} x the rows: peak memory of a process", base, own, bound))
     return made
 
 
-def _grown(bench: Bench, count: int) -> Callable[[str], Timed]:
-    return lambda place: programs.pipeline(place, WARM, keys(bench, count))
+def _memory(name: str, base: list[Timed], own: Timed, bound: float) -> Row:
+    """The larger ratio of the driver's and of the largest worker's."""
+    less = {what: middle(getattr(t, what) for t in base) for what in ("driver", "worker", "total")}
+    more = {f"MB, {what}": [value, getattr(own, what)] for what, value in less.items()}
+    value = max(own.driver / less["driver"], own.worker / less["worker"])
+    return single(name, value, "times", f"<= {bound:g}", **more)
 
 
 def resume(bench: Bench, kept: Kept) -> Row:
@@ -88,10 +100,10 @@ def _resumed(bench: Bench, kept: Kept, keys: list[str]) -> dict[str, float]:
     place, alone = kept.place("resume"), kept.place("whole")
     half = bench.rows // bench.batch_size // 2
     whole = programs.pipeline(alone, bench.workers, keys)
-    cut = programs.pipeline(place, bench.workers, keys, until=_has(place, half))
-    again = _again(place, keys)
+    cut = programs.pipeline(place, bench.workers, keys, Watch(until=_has(place, half)))
+    again = programs.again(place, 1, keys)
     if _images(place) != _images(alone):
-        raise BenchError(f"{place} was killed and resumed, and has other rows than {alone}")
+        raise BenchError(f"{place} differs from {alone}")
     # To start is what comes before the first shards, less the time that these take.
     startup = again.startup - bench.workers * bench.batch_size / whole.rate
     return {"whole": whole.whole, "until killed": cut.whole, "resumed": again.whole, "start-up": startup}
@@ -107,26 +119,35 @@ def _has(place: str, shards: int) -> Callable[[], bool]:
     return lambda: len([*Path(place, "data").glob("*.parquet")]) >= shards
 
 
-def _again(place: str, keys: list[str]) -> Timed:
-    """The same command once more; what is done stays."""
-    done = len([*Path(place, "data").glob("*.parquet")])
-    watched = watch(generate_command(place, *keys), Path(f"{place}-again.log"))
-    return programs.steady(watched, Path(place, "data"), done + 1)
+def rerun(bench: Bench, kept: Kept) -> list[Row]:
+    """The command of a finished run once more: of a run of one batch, and of the largest that was measured."""
+    few, many = kept.place("rerun"), kept.place(f"growth-{bench.growth[-1]}")
+    small = [*guided(bench), "steps=1", f"limit={bench.batch_size}", "actors.samplers=1"]
+
+    def one() -> dict[str, Any]:
+        programs.pipeline(few, 1, small)
+        return _rerun(bench, few, small)
+
+    made = [_finished("a job", kept.once("rerun", one))]
+    if Path(many, "_SUCCESS").exists():
+        large = kept.once("rerun-large", lambda: _rerun(bench, many, keys(bench, bench.growth[-1])))
+        made.append(_finished(f"a job of {bench.growth[-1]:,} rows", large))
+    return made
 
 
-def rerun(bench: Bench, kept: Kept) -> Row:
-    """The command of a finished run once more."""
-    place, keys = kept.place("rerun"), [*guided(bench), "steps=1", f"limit={bench.batch_size}", "actors.samplers=1"]
+def _rerun(bench: Bench, place: str, told: list[str]) -> dict[str, Any]:
+    """Seconds of each time. Raises BenchError if a model or Ray was started."""
+    found = []
+    for _ in range(bench.pairs):
+        settle()
+        found.append(watch(generate_command(place, *told), Path(f"{place}-again.log"), Watch(libraries=True)))
+    if started := set().union(*(watched.libraries for watched in found)):
+        raise BenchError(f"the command of a finished job loaded {', '.join(sorted(started))}")
+    return {"seconds": [w.ended - w.began for w in found], "cpu": middle(w.cpu(w.began, w.ended) for w in found)}
 
-    def measure() -> dict[str, object]:
-        programs.pipeline(place, 1, keys)
-        found = [watch(generate_command(place, *keys), Path(f"{place}-again.log")) for _ in range(bench.pairs)]
-        started = sorted(set().union(*(watched.libraries for watched in found)))
-        return {"seconds": [w.ended - w.began for w in found], "cpu": found[-1].looks[-1].cpu, "started": started}
 
-    found = kept.once("rerun", measure)
-    seconds, started = sorted(found["seconds"]), found["started"]
-    value = seconds[len(seconds) // 2]
-    row = Row("re-run of a finished job", value, "s", f"<= {FINISHED_SECONDS}", seconds[0], seconds[-1], len(seconds))
-    told = {"started": [n for n in LIBRARIES if n in started] or "neither Ray nor a model"}
-    return dataclasses.replace(row, cpu={"in all": found["cpu"]}, more=told)
+def _finished(name: str, found: Mapping[str, Any]) -> Row:
+    seconds = sorted(found["seconds"])
+    told = {"CPU s in all": found["cpu"], "started": "neither Ray nor a model"}
+    value, most = middle(seconds), f"< {FINISHED_SECONDS}"
+    return Row(f"re-run of {name} that is finished", value, "s", most, seconds[0], seconds[-1], len(seconds), more=told)

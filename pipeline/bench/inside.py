@@ -9,7 +9,7 @@ import torch
 
 from pipeline import memory, storage
 from pipeline.bench import programs
-from pipeline.bench.drawing import Asked, rows, seeds
+from pipeline.bench.drawing import Asked, Parts, rows, seeds
 from pipeline.bench.settings import Bench
 from pipeline.conditions import Conditions, EncoderContext
 from pipeline.conditions.clip import TextEncoder
@@ -17,13 +17,12 @@ from pipeline.conditions.sketch import SketchEncoder
 from pipeline.diffusion import guidance
 from pipeline.diffusion.backends import SketchToImageBackend
 from pipeline.diffusion.noise import generators
-from pipeline.diffusion.sampler import Guide, sigma_of
+from pipeline.diffusion.sampler import Guide
 from pipeline.diffusion.schedulers import make_scheduler
 from pipeline.diffusion.schemes import subsets
 from pipeline.models.files import Files
 
 MODALITIES = ("sketch", "text")
-TIMED_STEPS = 4  # of the loops whose times are compared: each step costs the same
 Interval = tuple[float, float] | None
 
 
@@ -60,23 +59,23 @@ def batch(told: Asked, folder: Path) -> tuple[Conditions, Sequence[int]]:
 
 def by_branches(bench: Bench) -> dict[str, Any]:
     """Ratios of the CPU seconds of three branches and of one, by turns; the first turn warms up."""
-    loop, ratios = Loop(bench), []
+    loop, ratios, steps = Loop(bench), [], bench.steps
     for _ in range(bench.pairs + 1):
-        three = _cpu(loop, "composed", dict(bench.weights))
-        ratios.append(three / _cpu(loop, "none", {}))
+        three = _cpu(loop, "composed", dict(bench.weights), steps)
+        ratios.append(three / _cpu(loop, "none", {}, steps))
     return {"ratios": ratios[1:]}
 
 
-def _cpu(loop: Loop, scheme: str, weights: dict[str, float]) -> float:
+def _cpu(loop: Loop, scheme: str, weights: dict[str, float], steps: int) -> float:
     began = time.process_time()
-    loop.draw(scheme, weights, TIMED_STEPS)
+    loop.draw(scheme, weights, steps)
     return time.process_time() - began
 
 
 def counted(bench: Bench) -> dict[str, Any]:
     """Rows through the network with an interval, and with a branch that weighs nothing, beside what was predicted."""
     loop, size, steps = Loop(bench), bench.batch_size, bench.steps
-    inside = guided_steps(loop.backend.scheduler_config, steps, bench.interval)
+    inside = guided_steps(Parts(programs.asked(bench, "").model), steps, bench.interval)
     alone = {"text": 1.0, "sketch": 0.0}  # composed: nothing is left of {} and {sketch}
     with_interval = loop.draw("composed", dict(bench.weights), steps, bench.interval)
     without_branches = loop.draw("composed", alone, steps)
@@ -89,8 +88,9 @@ def counted(bench: Bench) -> dict[str, Any]:
     }
 
 
-def guided_steps(config: dict[str, Any], steps: int, interval: tuple[float, float]) -> int:
-    """Steps whose sigma lies in an interval."""
-    scheduler = make_scheduler("dpmpp_2m", config)
-    scheduler.set_timesteps(steps)
-    return sum(interval[0] <= sigma_of(scheduler, index) <= interval[1] for index in range(steps))
+def guided_steps(parts: Parts, steps: int, interval: tuple[float, float]) -> int:
+    """Steps whose sigma = sqrt(1 / alpha_bar - 1) lies in an interval, by diffusers' own scheduler alone."""
+    solver = parts.scheduler(steps)
+    alpha_bar = solver.alphas_cumprod[solver.timesteps.long()]
+    sigma = (1 / alpha_bar - 1).sqrt()
+    return int(((interval[0] <= sigma) & (sigma <= interval[1])).sum())

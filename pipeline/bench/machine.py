@@ -26,11 +26,11 @@ def described() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Of the code that is measured; with a + where files differ from it. Raises SettingsError without git."""
+    """The last one that changed what is measured; with a + where files differ from it. Raises SettingsError without
+    git."""
+    last, changed = ("log", "-1", "--format=%h", "--", *MEASURED), ("status", "--porcelain", "--", *MEASURED)
     try:
-        said = [
-            _git(*words) for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", *MEASURED))
-        ]
+        said = [_git(*words) for words in (last, changed)]
     except (OSError, subprocess.CalledProcessError) as error:
         raise SettingsError(
             "measurements are kept with the commit they hold for: run them in a git checkout"

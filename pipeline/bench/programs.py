@@ -7,18 +7,18 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import ledger, storage
 from pipeline.bench import corpus
 from pipeline.bench.drawing import Asked
 from pipeline.bench.rows import Timed
 from pipeline.bench.settings import Bench
-from pipeline.bench.watch import ROOT, Watched, watch
+from pipeline.bench.watch import ROOT, TO_ITS_END, Watch, Watched, settle, watch
 
 MODEL = "starter:sketch_to_image"
 
@@ -52,25 +52,47 @@ def guided(bench: Bench, *more: str) -> list[str]:
     return [f"input.path={drawings(bench)}", *weights, *fixed, *more]
 
 
-def pipeline(place: str, first: int, arguments: Sequence[str], until: Callable[[], bool] = lambda: False) -> Timed:
+def pipeline(place: str, first: int, arguments: Sequence[str], how: Watch = TO_ITS_END) -> Timed:
     """A run of the pipeline from nothing; `first` shards are done before its steady state."""
     shutil.rmtree(place, ignore_errors=True)
-    watched = watch(generate_command(place, *arguments), Path(f"{place}.log"), until=until)
-    return steady(watched, Path(place, "data"), first)
+    return again(place, first, arguments, how)
 
 
-def steady(watched: Watched, data: Path, first: int) -> Timed:
-    """The rate at which Parquet files came into being after the first ones."""
-    written = sorted((path.stat().st_mtime, pq.read_metadata(path).num_rows) for path in data.glob("*.parquet"))
-    start, end = written[min(first, len(written)) - 1][0], written[-1][0]
-    return _timed(watched, start, end, sum(rows for _, rows in written[first:]))
+def again(place: str, first: int, arguments: Sequence[str], how: Watch = TO_ITS_END) -> Timed:
+    """A run of the pipeline that goes on from what is there."""
+    settle()
+    watched = watch(generate_command(place, *arguments), Path(f"{place}.log"), how)
+    files = written(watched, Path(place, "data"))
+    samplers = [ledger.shard_facts(str(path)).get("sampler", "") for path in files]
+    return steady(watched, files, max([first, *(samplers.index(name) + 1 for name in samplers)]))
+
+
+def written(watched: Watched, folder: Path) -> list[Path]:
+    """Parquet files that a command wrote, in the order of time."""
+    times = {path: path.stat().st_mtime for path in folder.glob("*.parquet")}
+    return sorted((path for path in times if times[path] >= watched.began), key=times.__getitem__)
+
+
+def steady(watched: Watched, files: Sequence[Path], first: int) -> Timed:
+    """The rate at which Parquet files came into being after the `first` ones."""
+    if not files:
+        return _timed(watched, watched.ended, watched.ended, 0)
+    ready, rows = min(first, len(files)), sum(pq.read_metadata(path).num_rows for path in files[first:])
+    return _timed(watched, files[ready - 1].stat().st_mtime, files[-1].stat().st_mtime, rows)
 
 
 def _timed(watched: Watched, start: float, end: float, rows: int) -> Timed:
-    seconds = max(end - start, 1e-3)
-    whole = watched.ended - watched.began
-    cpu = watched.cpu(start, end)
-    return Timed(rows, seconds, start - watched.began, cpu, whole, watched.peak("driver"), watched.peak("worker"))
+    return Timed(
+        rows,
+        seconds=max(end - start, 1e-3),
+        startup=start - watched.began,
+        cpu=watched.cpu(start, end),
+        whole=watched.ended - watched.began,
+        driver=watched.peak("driver"),
+        worker=watched.peak("worker"),
+        total=watched.peak("total"),
+        others=watched.others(start, end),
+    )
 
 
 def asked(bench: Bench, place: str, **other: Any) -> Asked:
@@ -85,9 +107,15 @@ def loop(module: str, told: Asked) -> Timed:
     return _told(_python(told, f"pipeline.bench.{module}"))
 
 
-def ray_map(what: str, told: Asked) -> Timed:
-    """A job of plain Ray Data: `draw` or `chain`."""
-    return _told(_python(told, "pipeline.bench.ray_map", what))
+def peer(told: Asked) -> Timed:
+    """Ray Data without this project, drawing."""
+    return _told(_python(told, "pipeline.bench.ray_map", "draw"))
+
+
+def chain(told: Asked, first: int) -> Timed:
+    """Ray Data without this project, doing nothing; `first` files are done before its steady state."""
+    watched = _python(told, "pipeline.bench.ray_map", "chain")
+    return steady(watched, written(watched, Path(told.output)), first)
 
 
 def _told(watched: Watched) -> Timed:
@@ -98,4 +126,5 @@ def _told(watched: Watched) -> Timed:
 def _python(told: Asked, module: str, *arguments: str) -> Watched:
     shutil.rmtree(told.output, ignore_errors=True)
     command = [sys.executable, "-m", module, *arguments, json.dumps(dataclasses.asdict(told))]
-    return watch(command, Path(f"{told.output}.log"), told.threads)
+    settle()
+    return watch(command, Path(f"{told.output}.log"), Watch(threads=told.threads))

@@ -1,28 +1,15 @@
 """Rows of the table that compare programs which draw; each function is one row."""
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.bench import programs
-from pipeline.bench.rows import Kept, Row, Timed, middle, pairs, single
+from pipeline.bench import corpus, programs
+from pipeline.bench.rows import Kept, Program, Row, Timed, by_turns, middle, pairs, single
 from pipeline.bench.settings import Bench
 from pipeline.bench.watch import watch
-
-Program = Callable[[str], Timed]  # of a folder for what it writes
-
-
-def by_turns(bench: Bench, kept: Kept, name: str, ours: Program, theirs: Program) -> list[tuple[Timed, Timed]]:
-    """Both programs, one after the other, as often as there are to be pairs."""
-
-    def timed(side: str, number: int, program: Program) -> Timed:
-        own = f"{name}-{side}-{number}"
-        return kept.timed(own, lambda: program(kept.place(own)))
-
-    return [(timed("a", k, ours), timed("b", k, theirs)) for k in range(bench.pairs)]
 
 
 def drawn(bench: Bench, *more: str) -> Program:
@@ -46,7 +33,7 @@ def plain(bench: Bench, kept: Kept) -> Row:
 def best(bench: Bench, kept: Kept) -> Row:
     """The pipeline beside the best loop: one process with all cores."""
     found = by_turns(bench, kept, "best", drawn(bench), by_hand(bench, "best", threads=bench.workers))
-    return pairs("pipeline / best loop", "times", ">= 0.93", found, ("pipeline", "best loop"))
+    return pairs("pipeline / best loop, one process", "times", ">= 0.93", found, ("pipeline", "best loop"))
 
 
 def processes(bench: Bench, kept: Kept) -> Row:
@@ -68,39 +55,44 @@ def peer(bench: Bench, kept: Kept) -> Row:
     """The pipeline beside Ray Data over a pipeline of diffusers, as Ray's documentation shows it."""
 
     def theirs(place: str) -> Timed:
-        return programs.ray_map("draw", programs.asked(bench, place, processes=bench.workers))
+        return programs.peer(programs.asked(bench, place, processes=bench.workers))
 
     found = by_turns(bench, kept, "peer", drawn(bench), theirs)
-    return pairs("pipeline / Ray Data map_batches", "times", ">= 1", found, ("pipeline", "map_batches"))
+    return pairs("pipeline / Ray Data with the best loop inside", "times", ">= 1", found, ("pipeline", "map_batches"))
 
 
 def fast(bench: Bench, kept: Kept) -> Row:
     """Fewer steps and a guidance interval beside the plain loop with all of both; and what it does to quality."""
-    interval = "guidance.interval=[{:g},{:g}]".format(*bench.interval)
     theirs = by_hand(bench, "plain", batch_size=1, threads=bench.workers, steps=bench.full_steps)
-    found = by_turns(bench, kept, "fast", drawn(bench, interval), theirs)
+    found = by_turns(bench, kept, "fast", drawn(bench, interval(bench)), theirs)
     row = pairs(
         f"{bench.steps} steps and interval / {bench.full_steps} steps", "times", ">= 4.5", found, ("fast", "full")
     )
-    few = kept.once("fast-quality-few", functools.partial(_quality, bench, kept, "few", bench.steps, interval))
-    # The loop's own pictures: a test holds both against each other.
-    full = kept.once("fast-quality-full", functools.partial(_quality, bench, kept, "full", bench.full_steps))
-    quality = {f"{name}, fast and full": [few[name], full[name]] for name in few if name in full}
-    return dataclasses.replace(row, more={**row.more, **quality})
+    return dataclasses.replace(row, more={**row.more, **kept.once("fast-quality", lambda: _quality(bench, kept))})
 
 
-def _quality(bench: Bench, kept: Kept, name: str, steps: int, *more: str) -> dict[str, Any]:
-    """Means of the scores, by the project's own evaluation."""
-    place = kept.place(f"fast-{name}")
-    programs.pipeline(place, 1, programs.guided(bench, f"steps={steps}", *more))
-    watch(programs.job("evaluate", f"run={place}"), Path(f"{place}-evaluate.log"))
-    said = json.loads(Path(place, "report", "evaluation.json").read_text("utf-8"))
-    return means(said)
+def _quality(bench: Bench, kept: Kept) -> dict[str, Any]:
+    """Scores of the embedded held-out drawings, each drawn once with the same seed: those of all steps, of few, and
+    their paired difference with its interval. The pictures with all steps are the loop's own: a test holds both
+    against each other."""
+    few, full, place = (kept.place(f"fast-{name}") for name in ("few", "full", "compared"))
+    own = [*programs.guided(bench), f"input.path={corpus.SAMPLE}"]
+    programs.pipeline(few, 1, [*own, f"steps={bench.steps}", interval(bench)])
+    programs.pipeline(full, 1, [*own, f"steps={bench.full_steps}"])
+    watch(programs.job("compare", f"run={few}", f"against={full}", f"output={place}"), Path(f"{place}.log"))
+    found = json.loads(Path(place, "figures.json").read_text("utf-8"))
+    return {f"{d['score']}: full, fast, difference [low, high]": compared(d) for d in found}
 
 
-def means(said: Any) -> dict[str, Any]:
-    """Score -> mean, of an evaluation."""
-    return {name: figure["value"] for name, figure in said["groups"]["all"].items()}
+def compared(difference: Mapping[str, Any]) -> list[float]:
+    """Both means, their paired difference, and its interval."""
+    apart = difference["difference"]
+    return [difference["first"]["value"], difference["second"]["value"], *(apart[n] for n in ("value", "low", "high"))]
+
+
+def interval(bench: Bench) -> str:
+    """The key of a guidance interval."""
+    return "guidance.interval=[{:g},{:g}]".format(*bench.interval)
 
 
 def branches(bench: Bench, kept: Kept) -> Row:

@@ -2,7 +2,7 @@
 pipeline of diffusers, write_parquet. No ledger, no scores, no failed rows: only the pictures.
 
 `python -m pipeline.bench.ray_map draw JSON` takes a drawing.Asked; `… ray_map chain JSON` runs, over rows of any kind,
-the same chain with a class that does nothing. Their actors note when each batch was done, in OUT.notes.
+the same chain with a function that does nothing. Actors that draw note when each batch was done, in OUT.notes.
 """
 
 import json
@@ -19,6 +19,7 @@ from diffusers import DiffusionPipeline
 from pipeline import memory
 from pipeline.bench import best
 from pipeline.bench.drawing import Asked, Given, Parts, picture
+from pipeline.settings import Cluster, resolve
 
 CPUS = 0.75  # of an actor: with a whole one each, two would leave none to read and write with
 LIGHT = {"num_cpus": 0.25}  # of a task that reads or writes: by default it wants a whole one, and would wait for ever
@@ -75,50 +76,52 @@ class Draw:
         return {"id": batch["id"], "image": np.array(images, dtype=object)}
 
 
-class Nothing:
-    """A Ray Data actor that gives back what it gets."""
-
-    def __init__(self, asked: Asked) -> None:
-        self.notes = Notes(asked.output)
-
-    def __call__(self, batch: Any) -> Any:
-        """The batch."""
-        self.notes.add(len(batch))
-        return batch
+def nothing(batch: Any) -> Any:
+    """A batch as it is."""
+    return batch
 
 
-def chain(asked: Asked, actor: Any, columns: list[str] | None, **options: Any) -> None:
-    """The whole job."""
+def draw(asked: Asked) -> None:
+    """The whole job, with actors that draw."""
     import ray
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-asked.rows // asked.batch_size)
     source = ray.data.read_parquet(asked.input, override_num_blocks=blocks, ray_remote_args=LIGHT)
-    source = source.select_columns(columns) if columns else source
     actors = {"num_cpus": CPUS, "concurrency": asked.processes, "fn_constructor_args": (asked,)}
-    source.map_batches(actor, batch_size=asked.batch_size, **actors, **options).write_parquet(
-        asked.output, ray_remote_args=LIGHT
+    # By name, or Ray would send a copy of this file's globals.
+    drawn = source.select_columns(["id", "text", "sketch"]).map_batches(
+        resolve("pipeline.bench.ray_map:Draw"), batch_size=asked.batch_size, **actors
     )
+    drawn.write_parquet(asked.output, ray_remote_args=LIGHT)
 
 
-def main(what: str, told: str) -> dict[str, float]:
+def chain(asked: Asked) -> None:
+    """The whole job, with a function that does nothing, which Ray Data joins with reading and writing."""
+    import ray
+
+    blocks = -(-asked.rows // asked.batch_size)
+    same = ray.data.read_parquet(asked.input, override_num_blocks=blocks).map_batches(
+        nothing, batch_size=None, batch_format="pyarrow", zero_copy_batch=True
+    )
+    same.write_parquet(asked.output, arrow_parquet_args={"compression": "none"})
+
+
+def main(what: str, told: str) -> None:
     """One of the two jobs, on a local Ray as the pipeline starts it."""
+    import ray
+
     from pipeline import cluster
-    from pipeline.settings import Cluster, resolve
 
     asked = Asked(**json.loads(told))
     notes = Notes(asked.output)
     shutil.rmtree(notes.folder, ignore_errors=True)
     notes.folder.mkdir(parents=True)
     with cluster.connected(Cluster(None, 300_000_000)):
-        # By name, or Ray would send a copy of this file's globals.
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        {"draw": draw, "chain": chain}[what](asked)
         if what == "draw":
-            chain(asked, resolve("pipeline.bench.ray_map:Draw"), ["id", "text", "sketch"])
-        else:
-            actor = resolve("pipeline.bench.ray_map:Nothing")
-            chain(asked, actor, None, batch_format="pyarrow", zero_copy_batch=True)
-        return notes.steady(time.time())
+            print(json.dumps(notes.steady(time.time())))
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:3])))
+    main(*sys.argv[1:3])

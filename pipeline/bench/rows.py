@@ -2,12 +2,20 @@
 
 import dataclasses
 import json
+import operator
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.bench.settings import Bench
+
+SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +29,8 @@ class Timed:
     whole: float  # seconds from beginning to end
     driver: float = 0.0  # most private MB of the command's process
     worker: float = 0.0  # of the largest process below it
+    total: float = 0.0  # of all of them
+    others: float = 0.0  # cores that the rest of the machine used in `seconds`
 
     @property
     def rate(self) -> float:
@@ -58,7 +68,7 @@ def reached(value: float, target: str) -> bool | None:
     if not target:
         return None
     sign, bound = target.split()
-    return {">=": value >= float(bound), "<=": value <= float(bound), "==": value == float(bound)}[sign]
+    return SIGNS[sign](value, float(bound))
 
 
 class Kept:
@@ -87,12 +97,27 @@ class Kept:
         return str(self.folder / "work" / name)
 
 
+Program = Callable[[str], Timed]  # of a folder for what it writes
+
+
+def by_turns(bench: Bench, kept: Kept, name: str, ours: Program, theirs: Program) -> list[tuple[Timed, Timed]]:
+    """Both programs, one after the other, as often as there are to be pairs."""
+
+    def timed(side: str, number: int, program: Program) -> Timed:
+        return kept.timed(f"{name}-{side}-{number}", lambda: program(kept.place(f"{name}-{side}")))
+
+    return [(timed("a", k, ours), timed("b", k, theirs)) for k in range(bench.pairs)]
+
+
 def pairs(name: str, unit: str, target: str, found: Sequence[tuple[Timed, Timed]], labels: tuple[str, str]) -> Row:
     """A row of the ratio of two programs' rates, measured by turns: its median, least and most."""
     ratios = [ours.rate / theirs.rate for ours, theirs in found]
     sides = [list(side) for side in zip(*found, strict=True)]
     more = {f"rows/s, {label}": middle(t.rate for t in own) for label, own in zip(labels, sides, strict=True)}
-    more |= {f"start-up s, {label}": middle(t.startup for t in own) for label, own in zip(labels, sides, strict=True)}
+    more |= {
+        f"s until steady, {label}": middle(t.startup for t in own) for label, own in zip(labels, sides, strict=True)
+    }
+    more["cores that others used, at most"] = max(t.others for own in sides for t in own)
     cpu = {label: middle(t.cpu / t.rows for t in own) for label, own in zip(labels, sides, strict=True)}
     return Row(name, statistics.median(ratios), unit, target, min(ratios), max(ratios), len(ratios), cpu, more)
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+import psutil
+
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
@@ -15,7 +17,6 @@ class Bench:
     pairs: int  # A/B pairs of each ratio
     rows: int  # drawings of one timed run
     batch_size: int
-    workers: int  # processes that sample
     steps: int
     full_steps: int  # of the loop that the row `fast` is held against
     interval: tuple[float, float]  # sigmas in which guidance acts in the row `fast`
@@ -24,3 +25,9 @@ class Bench:
     engine_rows: int  # of 8 to 10 kB, through models that do nothing
     engine_shard_rows: int
     growth: tuple[int, ...]  # numbers of such rows; the first is what the others are held against
+
+    @property
+    def workers(self) -> int:
+        """Processes that sample, and threads of loops that have one process: all cores, or a ratio would compare
+        programs that were given different machines."""
+        return psutil.cpu_count() or 1

@@ -4,6 +4,7 @@ CPU seconds survive a busy machine better than the clock does. Those of a proces
 when it was last seen.
 """
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -12,14 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+
+from pipeline.settings import RunError
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # of the repository, where jobs/ stands
 SECONDS = 0.25  # between two looks
+IDLE = 0.2  # cores that are busy on a machine that has settled
+PATIENCE = 60.0  # seconds that a machine is given to settle
 LIBRARIES = ("libtorch", "_raylet")  # that say that a model or Ray was started
 
 
-class BenchError(RuntimeError):
+class BenchError(RunError):
     """A command that failed; the message says which, and where its output is."""
 
 
@@ -32,6 +38,7 @@ class Look:
     driver: float  # private MB of the command itself
     worker: float  # of the largest process below it
     total: float  # of all of them
+    machine: float  # CPU seconds of everything that runs here, since it runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,29 +49,51 @@ class Watched:
     ended: float
     looks: tuple[Look, ...]
     said: str  # stdout
-    libraries: frozenset[str]  # those of LIBRARIES that were loaded
+    libraries: frozenset[str]  # those of LIBRARIES that the command itself had loaded, if that was asked for
 
     def cpu(self, first: float, last: float) -> float:
         """CPU seconds between two times."""
-        return self._at(last) - self._at(first)
+        return self._at("cpu", last) - self._at("cpu", first)
+
+    def others(self, first: float, last: float) -> float:
+        """Cores that everything else on the machine used between two times."""
+        every = self._at("machine", last) - self._at("machine", first)
+        return max(every - self.cpu(first, last), 0.0) / max(last - first, 1e-3)
 
     def peak(self, what: str) -> float:
         """Most MB of `driver`, `worker` or `total`."""
         return max((float(getattr(look, what)) for look in self.looks), default=0.0)
 
-    def _at(self, when: float) -> float:
-        before = [look for look in self.looks if look.time <= when]
-        after = [look for look in self.looks if look.time > when]
-        if not before or not after:
-            return (before or after)[-1 if before else 0].cpu if self.looks else 0.0
-        a, b = before[-1], after[0]
-        return a.cpu + (b.cpu - a.cpu) * (when - a.time) / (b.time - a.time)
+    def _at(self, what: str, when: float) -> float:
+        """A figure between two looks."""
+        times, values = [look.time for look in self.looks], [getattr(look, what) for look in self.looks]
+        return float(np.interp(when, times, values)) if self.looks else 0.0
 
 
-def watch(command: Sequence[str], log: Path, threads: int = 1, until: Callable[[], bool] = lambda: False) -> Watched:
-    """Run a command in ROOT; end it, and all that it started, as soon as `until` is true. Raises BenchError."""
+def settle() -> None:
+    """Write what waits to be written, and wait until nothing else runs, as long as that may take."""
+    os.sync()
+    deadline = time.monotonic() + PATIENCE
+    while psutil.cpu_percent(1) / 100 * (psutil.cpu_count() or 1) > IDLE and time.monotonic() < deadline:
+        continue
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """How a command is watched."""
+
+    threads: int = 1
+    until: Callable[[], bool] = lambda: False  # end it, and all that it started, as soon as this is true
+    libraries: bool = False  # look which of LIBRARIES it loads; costs time at every look
+
+
+TO_ITS_END = Watch()
+
+
+def watch(command: Sequence[str], log: Path, how: Watch = TO_ITS_END) -> Watched:
+    """Run a command in ROOT. Raises BenchError if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    place = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    place = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(how.threads)}
     cpu: dict[tuple[int, float], float] = {}
     looks, libraries, ended = [], set[str](), False
     with log.open("w+") as out, log.with_suffix(".stderr").open("w") as err:
@@ -72,8 +101,10 @@ def watch(command: Sequence[str], log: Path, threads: int = 1, until: Callable[[
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, env=place)  # noqa: S603
         try:
             while process.poll() is None:
-                looks.append(_look(process.pid, cpu, libraries))
-                if not ended and until():
+                looks.append(_look(process.pid, cpu))
+                if how.libraries:
+                    libraries |= {name for name in LIBRARIES if name in _maps(process.pid)}
+                if not ended and how.until():
                     _kill(process.pid)
                     ended = True
                 time.sleep(SECONDS)
@@ -88,7 +119,7 @@ def watch(command: Sequence[str], log: Path, threads: int = 1, until: Callable[[
     return Watched(began, last, tuple(looks), said, frozenset(libraries))
 
 
-def _look(root: int, cpu: dict[tuple[int, float], float], libraries: set[str]) -> Look:
+def _look(root: int, cpu: dict[tuple[int, float], float]) -> Look:
     private: dict[int, float] = {}
     for process in tree(root):
         try:
@@ -99,10 +130,16 @@ def _look(root: int, cpu: dict[tuple[int, float], float], libraries: set[str]) -
                 private[process.pid] = (memory.rss - memory.shared) / 2**20
         except psutil.Error:  # it is gone
             continue
-    libraries |= {name for name in LIBRARIES if name in _maps(root)}
     below = [size for pid, size in private.items() if pid != root]
     driver = private.get(root, 0.0)
-    return Look(time.time(), sum(cpu.values()), driver, max(below, default=0.0), driver + sum(below))
+    total = driver + sum(below)
+    return Look(time.time(), sum(cpu.values()), driver, max(below, default=0.0), total, _busy())
+
+
+def _busy() -> float:
+    """CPU seconds of the machine that were not idle."""
+    spent = psutil.cpu_times()
+    return float(sum(spent) - spent.idle - getattr(spent, "iowait", 0.0) - getattr(spent, "guest", 0.0))
 
 
 def tree(root: int) -> list[psutil.Process]:
@@ -123,9 +160,24 @@ def _maps(pid: int) -> str:
 
 
 def _kill(root: int) -> None:
-    """As when a machine goes down."""
-    for process in tree(root):
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.Error:
-            continue
+    """As when a machine goes down; it is down when this returns."""
+    known: list[psutil.Process] = []
+    while (own := tree(root)) != known:  # who has stopped starts no others
+        _signal(own, signal.SIGSTOP)
+        known = own
+    _signal(known, signal.SIGKILL)
+    while any(map(_alive, known)):
+        time.sleep(0.05)
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
