@@ -14,8 +14,9 @@ demo: .venv/installed
 demo-dance: .venv/installed
 	$(BIN)/python jobs/generate.py task=music_to_dance
 
+# Two processes: one for all tests that share a Ray, one for the others.
 test: lint fluidsynth
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Renders the music of dances (docs/dance.md). Where it may not be installed, the tests that need it fail and say so.
 fluidsynth:

@@ -4,11 +4,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tenacity
 import torch
 from s3fs import S3FileSystem
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.settings import Cluster
 from tests import tiny
@@ -16,6 +18,19 @@ from tests.proxy import Proxy, proxied
 from tests.s3 import free_port, seaweed
 
 torch.set_num_threads(1)
+
+
+class OneRay(LoadFileScheduling):
+    """What `make test` gives to one of its two processes as a whole: the files that share Ray, and each other file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "ray" if "ray_session" in Path(self.config.rootpath, file).read_text("utf-8") else file
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRay:
+    return OneRay(config, log)
 
 
 @pytest.fixture(scope="session")

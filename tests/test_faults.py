@@ -1,5 +1,5 @@
-"""A short part of the fault campaign (`make faults`): a run on S3 whose workers, node and store fail it on the way, the
-store at last for good; when it is back, the same command finishes the run."""
+"""A short part of the fault campaign (`make faults`): a run on S3 whose workers and store fail it on the way, the store
+at last for good; when it is back, the same command finishes the run."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.faults import Run, reference, site
 from tests.proxy import Proxy
 
 INPUTS = 40
-FAULTS = ["sampler killed", "SlowDown", "killed in a put", "lost_answer", "node killed", "outage"]
+FAULTS = ["SlowDown", "killed in a put", "lost_answer", "outage"]
 
 
 @pytest.mark.timeout(900)
