@@ -194,6 +194,13 @@ def test_every_row_of_the_table_is_a_function_by_its_name() -> None:
     assert {f.__module__ for f in table.MEASURES.values()} == {ratios.__name__, engine.__name__}
 
 
+def test_daft_needs_an_environment_of_its_own(bench: Bench) -> None:
+    with pytest.raises(SettingsError, match="daft= must name"):
+        job(dataclasses.replace(bench, only=("daft",)))
+    with pytest.raises(BenchError, match=r"exit code 1 of .* -m pipeline.bench.daft_map"):  # Daft is not here
+        programs.daft(programs.asked(bench, str(bench.output)), sys.executable)
+
+
 def test_a_peer_gives_back_what_it_gets_and_notes_when(bench: Bench, tmp_path: Path) -> None:
     notes = ray_map.Notes(str(tmp_path / "out"))
     notes.folder.mkdir()

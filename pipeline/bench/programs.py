@@ -112,6 +112,11 @@ def peer(told: Asked) -> Timed:
     return _told(_python(told, "pipeline.bench.ray_map", "draw"))
 
 
+def daft(told: Asked, python: str) -> Timed:
+    """Daft, drawing, by the python of its environment."""
+    return _told(_python(told, "pipeline.bench.daft_map", python=python))
+
+
 def chain(told: Asked, first: int) -> Timed:
     """Ray Data without this project, doing nothing; `first` files are done before its steady state."""
     watched = _python(told, "pipeline.bench.ray_map", "chain")
@@ -123,8 +128,8 @@ def _told(watched: Watched) -> Timed:
     return _timed(watched, said["ready"], said["done"], said["rows"])
 
 
-def _python(told: Asked, module: str, *arguments: str) -> Watched:
+def _python(told: Asked, module: str, *arguments: str, python: str = sys.executable) -> Watched:
     shutil.rmtree(told.output, ignore_errors=True)
-    command = [sys.executable, "-m", module, *arguments, json.dumps(dataclasses.asdict(told))]
+    command = [python, "-m", module, *arguments, json.dumps(dataclasses.asdict(told))]
     settle()
     return watch(command, Path(f"{told.output}.log"), Watch(threads=told.threads))

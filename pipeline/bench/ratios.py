@@ -10,6 +10,7 @@ from pipeline.bench import corpus, programs
 from pipeline.bench.rows import Kept, Program, Row, Timed, by_turns, middle, pairs, single
 from pipeline.bench.settings import Bench
 from pipeline.bench.watch import watch
+from pipeline.settings import SettingsError
 
 
 def drawn(bench: Bench, *more: str) -> Program:
@@ -59,6 +60,19 @@ def peer(bench: Bench, kept: Kept) -> Row:
 
     found = by_turns(bench, kept, "peer", drawn(bench), theirs)
     return pairs("pipeline / Ray Data with the best loop inside", "times", ">= 1", found, ("pipeline", "map_batches"))
+
+
+def daft(bench: Bench, kept: Kept) -> Row:
+    """The pipeline beside Daft over a pipeline of diffusers."""
+    if bench.daft is None:
+        raise SettingsError("daft= must name the python of an environment with Daft (docs/benchmarks.md)")
+    python = bench.daft
+
+    def theirs(place: str) -> Timed:
+        return programs.daft(programs.asked(bench, place, processes=bench.workers), python)
+
+    found = by_turns(bench, kept, "daft", drawn(bench), theirs)
+    return pairs("pipeline / Daft with the best loop inside", "times", ">= 1", found, ("pipeline", "Daft"))
 
 
 def fast(bench: Bench, kept: Kept) -> Row:

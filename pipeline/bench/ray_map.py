@@ -43,6 +43,11 @@ class Notes:
     def __init__(self, output: str) -> None:
         self.folder = Path(f"{output}.notes")
 
+    def fresh(self) -> None:
+        """Begin anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
     def add(self, rows: int) -> None:
         """A batch is done."""
         with (self.folder / str(os.getpid())).open("a") as file:
@@ -114,8 +119,7 @@ def main(what: str, told: str) -> None:
 
     asked = Asked(**json.loads(told))
     notes = Notes(asked.output)
-    shutil.rmtree(notes.folder, ignore_errors=True)
-    notes.folder.mkdir(parents=True)
+    notes.fresh()
     with cluster.connected(Cluster(None, 300_000_000)):
         ray.data.DataContext.get_current().enable_progress_bars = False
         {"draw": draw, "chain": chain}[what](asked)

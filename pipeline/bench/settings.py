@@ -26,6 +26,8 @@ class Bench:
     engine_shard_rows: int
     growth: tuple[int, ...]  # numbers of such rows; the first is what the others are held against
 
+    daft: str | None  # python of an environment with Daft, for the row of that name
+
     @property
     def workers(self) -> int:
         """Processes that sample, and threads of loops that have one process: all cores, or a ratio would compare

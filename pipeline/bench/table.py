@@ -31,9 +31,17 @@ MEASURES: Mapping[str, Callable[[Bench, Kept], Row | list[Row]]] = {
     "resume": engine.resume,
     "rerun": engine.rerun,
     "peer": ratios.peer,
+    "daft": ratios.daft,
 }
-FREE = ("output", "only", "page", "max_load", "pairs")  # settings that may differ from those of earlier measurements
-PLACES = ("output", "only", "page", "max_load")  # settings that change no figure
+FREE = (
+    "output",
+    "only",
+    "page",
+    "max_load",
+    "pairs",
+    "daft",
+)  # settings that may differ from those of earlier measurements
+PLACES = ("output", "only", "page", "max_load", "daft")  # settings that change no figure
 
 
 def run(bench: Bench) -> str:
@@ -43,7 +51,7 @@ def run(bench: Bench) -> str:
     refuse_load(bench.max_load)
     kept = Kept(bench)
     refuse_others(bench, kept.folder / "settings.json")
-    for name in bench.only or MEASURES:
+    for name in bench.only or [name for name in MEASURES if name != "daft" or bench.daft]:
         progress.say(f"bench: {name}")
         found = MEASURES[name](bench, kept)
         own = found if isinstance(found, list) else [found]
