@@ -1,7 +1,8 @@
 """Quality against forwards: the diffusion model in 4 to 50 steps, its students in one, two and four, and a GAN in one.
 
 Networks are of one size. The students start from the diffusion model of the same seed and see as many drawings again as
-it did, half of them in their discriminator's turns; the GAN, which starts from nothing, sees three times as many.
+it did, half of them in their discriminator's turns; the GAN, which starts from nothing, sees three times as many. So
+short a training shows little of what steps are good for, so the starter stands beside them.
 """
 
 from collections.abc import Mapping
@@ -25,25 +26,33 @@ def _students(steps: int) -> Variant:
 
 
 DIFFUSION = {f"diffusion, {steps}": steps for steps in (50, 20, 8, 4, 2, 1)}
+STARTER = {f"starter, {steps}": steps for steps in DIFFUSION.values()}
+GUIDED = "starter, 20 steps, guided"  # of three forwards each
 STUDENTS = {f"student, {steps}": steps for steps in (4, 2, 1)}
 VARIANTS = (
     *(Variant(name, f"forwards/diffusion-{steps}") for name, steps in DIFFUSION.items()),
     *(_students(steps) for steps in STUDENTS.values()),
     Variant("GAN, 1", "forwards/gan", GAN),
+    *(Variant(name, f"forwards/starter-{steps}", seeds=1) for name, steps in STARTER.items()),
+    Variant(GUIDED, "forwards/starter-guided", seeds=1),
 )
 
 
 def drawn(variant: Variant, seed: int, pairs: Path, folder: Path) -> Figures:
     """Train it where it is to be trained; figures of what it draws of both conditions."""
+    if variant.name == GUIDED:
+        return denoisers.drawn(denoisers.STARTER, pairs, folder / "drawn", "[none]", ("steps=20",))
     model = _model(variant, seed, pairs, folder)
     if variant.name in STUDENTS:
         asked = (f"steps={STUDENTS[variant.name]}", "scheduler=model")
     else:
-        asked = (f"steps={DIFFUSION.get(variant.name, 1)}",)
+        asked = (f"steps={(DIFFUSION | STARTER).get(variant.name, 1)}",)
     return denoisers.drawn(model, pairs, folder / "drawn", "[none]", ("guidance=none", *asked))
 
 
-def _model(variant: Variant, seed: int, pairs: Path, folder: Path) -> Path:
+def _model(variant: Variant, seed: int, pairs: Path, folder: Path) -> Path | str:
+    if variant.name in STARTER:
+        return denoisers.STARTER
     teacher = folder.parents[len(Path(variant.place).parts)] / TEACHER / str(seed) / "train" / "model"
     if not variant.train:
         return teacher
