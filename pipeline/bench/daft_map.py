@@ -11,30 +11,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline import memory
-from pipeline.bench import best
-from pipeline.bench.drawing import Asked, Given, Parts, picture
-from pipeline.bench.ray_map import Notes, SketchPipeline
+from pipeline.bench import ray_map
+from pipeline.bench.drawing import Asked
 
 
-class Draw:
-    """What each process of Daft holds."""
-
-    def __init__(self, asked: Asked) -> None:
-        import torch
-
-        torch.set_num_threads(asked.threads)
-        memory.keep()  # as the pipeline's workers do
-        self.asked, self.pipeline = asked, SketchPipeline(Parts(asked.model))
-        self.notes = Notes(asked.output)
+class Draw(ray_map.Draw):
+    """What each process of Daft holds: what Ray Data's actors hold."""
 
     def draw(self, ids: Any, texts: Any, sketches: Any) -> Sequence[bytes]:
         """Files of a batch of pictures."""
-        rows = zip(ids.to_pylist(), texts.to_pylist(), sketches.to_pylist(), strict=True)
-        given = [Given(name, text, picture(sketch["bytes"])) for name, text, sketch in rows]
-        images = [best.webp(pixels) for pixels in self.pipeline(self.asked, given)]
-        self.notes.add(len(given))
-        return images
+        batch = {"id": ids.to_pylist(), "text": texts.to_pylist(), "sketch": sketches.to_pylist()}
+        return list(self(batch)["image"])
 
 
 def main(told: str) -> dict[str, float]:
@@ -42,7 +29,7 @@ def main(told: str) -> dict[str, float]:
     import daft
 
     asked = Asked(**json.loads(told))
-    notes = Notes(asked.output)
+    notes = ray_map.Notes(asked.output)
     notes.fresh()
     batched = daft.method.batch(return_dtype=daft.DataType.binary(), batch_size=asked.batch_size)(Draw.draw)
     drawers = daft.cls(type("Drawers", (Draw,), {"draw": batched}), max_concurrency=asked.processes, use_process=True)
