@@ -1,7 +1,6 @@
 """Rows of the table that measure the engine alone, on models that do nothing (noop.py), and what a kill costs; each
 function is one row."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,8 +31,8 @@ def no_op(bench: Bench, kept: Kept) -> Row:
         return programs.pipeline(place, WARM, keys(bench, bench.engine_rows))
 
     def theirs(place: str) -> Timed:
-        told = programs.asked(bench, place, input=str(heavy(bench, bench.engine_rows)), rows=bench.engine_rows)
-        return programs.chain(dataclasses.replace(told, batch_size=bench.engine_shard_rows), WARM)
+        given = str(heavy(bench, bench.engine_rows))
+        return programs.chain(programs.asked(bench, place, input=given, rows=bench.engine_rows))
 
     own = by_turns(bench, kept, "no_op", ours, theirs)
     ratio = pairs("", "", "", own, ("pipeline", "plain Ray Data chain"))

@@ -86,10 +86,12 @@ def nothing(batch: Any) -> Any:
     return batch
 
 
-def draw(asked: Asked) -> None:
-    """The whole job, with actors that draw."""
+def draw(asked: Asked) -> dict[str, float]:
+    """The whole job, with actors that draw; when all had drawn, and when all was done."""
     import ray
 
+    notes = Notes(asked.output)
+    notes.fresh()
     blocks = -(-asked.rows // asked.batch_size)
     source = ray.data.read_parquet(asked.input, override_num_blocks=blocks, ray_remote_args=LIGHT)
     actors = {"num_cpus": CPUS, "concurrency": asked.processes, "fn_constructor_args": (asked,)}
@@ -98,34 +100,38 @@ def draw(asked: Asked) -> None:
         resolve("pipeline.bench.ray_map:Draw"), batch_size=asked.batch_size, **actors
     )
     drawn.write_parquet(asked.output, ray_remote_args=LIGHT)
+    return notes.steady(time.time())
 
 
-def chain(asked: Asked) -> None:
-    """The whole job, with a function that does nothing, which Ray Data joins with reading and writing."""
+def chain(asked: Asked) -> dict[str, float]:
+    """The whole job, with a function that does nothing, which Ray Data joins with reading and writing; before it, one
+    file, after which all processes are there."""
+    [first, *_] = sorted(Path(asked.input).glob("*.parquet"))
+    _copied(str(first), f"{asked.output}.first")
+    ready = time.time()
+    _copied(asked.input, asked.output)
+    return {"ready": ready, "done": time.time(), "rows": asked.rows}
+
+
+def _copied(source: str, output: str) -> None:
     import ray
 
-    blocks = -(-asked.rows // asked.batch_size)
-    same = ray.data.read_parquet(asked.input, override_num_blocks=blocks).map_batches(
+    same = ray.data.read_parquet(source).map_batches(
         nothing, batch_size=None, batch_format="pyarrow", zero_copy_batch=True
     )
-    same.write_parquet(asked.output, arrow_parquet_args={"compression": "none"})
+    same.write_parquet(output, compression="none", mode=ray.data.SaveMode.OVERWRITE)
 
 
-def main(what: str, told: str) -> None:
+def main(what: str, told: str) -> dict[str, float]:
     """One of the two jobs, on a local Ray as the pipeline starts it."""
     import ray
 
     from pipeline import cluster
 
-    asked = Asked(**json.loads(told))
-    notes = Notes(asked.output)
-    notes.fresh()
     with cluster.connected(Cluster(None, 300_000_000)):
         ray.data.DataContext.get_current().enable_progress_bars = False
-        {"draw": draw, "chain": chain}[what](asked)
-        if what == "draw":
-            print(json.dumps(notes.steady(time.time())))
+        return {"draw": draw, "chain": chain}[what](Asked(**json.loads(told)))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    print(json.dumps(main(*sys.argv[1:3])))
