@@ -1,6 +1,7 @@
 """The benchmark itself (pipeline/bench): what it keeps, what it makes of it, and what is exact and needs no clock."""
 
 import dataclasses
+import math
 import shlex
 import subprocess
 import sys
@@ -14,12 +15,16 @@ from omegaconf import OmegaConf
 
 from jobs.bench import bench as job
 from jobs.cli import compose_config
-from pipeline.bench import corpus, engine, machine, noop, page, programs, ratios, ray_map, table
+from pipeline.bench import corpus, engine, inside, machine, noop, page, programs, ratios, ray_map, table
+from pipeline.bench.drawing import Parts
 from pipeline.bench.rows import Kept, Row, Timed, pairs, reached
 from pipeline.bench.settings import Bench
 from pipeline.bench.watch import BenchError, Watch, watch
 from pipeline.build import build
 from pipeline.conf import CONF
+from pipeline.diffusion.sampler import sigma_of
+from pipeline.diffusion.schedulers import make_scheduler
+from pipeline.models import checkpoint
 from pipeline.settings import RunError, SettingsError
 from tests import make
 from tests.test_stages import run
@@ -179,6 +184,18 @@ def test_forwards_are_counted_exactly_as_predicted(bench: Bench) -> None:
     assert 0 < row.more["guided steps"] < 4
 
 
+def test_guided_steps_are_counted_by_sigma(models: Models) -> None:
+    parts = Parts(models["path"])
+    for steps in (4, 20):
+        scheduler = make_scheduler("dpmpp_2m", checkpoint.scheduler_config(Path(models["path"])))
+        scheduler.set_timesteps(steps)
+        sigmas = sorted(sigma_of(scheduler, index) for index in range(steps))
+        assert inside.guided_steps(parts, steps, (0.0, math.inf)) == steps
+        assert inside.guided_steps(parts, steps, (math.inf, math.inf)) == 0
+        between = (sigmas[0] + sigmas[1]) / 2
+        assert inside.guided_steps(parts, steps, (between, math.inf)) == steps - 1
+
+
 def test_every_input_is_encoded_once_for_all_its_cells(models: Models, pairs: str, place: str) -> None:
     swept = ["limit=4", "sweep.guidance.text=[1,2,4]", "num_samples=2", "shard_rows=24"]
     run(make.generate(models, pairs, place, *swept))
@@ -194,7 +211,8 @@ def test_every_row_of_the_table_is_a_function_by_its_name() -> None:
     assert {f.__module__ for f in table.MEASURES.values()} == {ratios.__name__, engine.__name__}
 
 
-def test_daft_needs_an_environment_of_its_own(bench: Bench) -> None:
+def test_daft_needs_an_environment_of_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "settle", lambda: None)  # nothing is timed here
     with pytest.raises(SettingsError, match="daft= must name"):
         job(dataclasses.replace(bench, only=("daft",)))
     with pytest.raises(BenchError, match=r"exit code 1 of .* -m pipeline.bench.daft_map"):  # Daft is not here
